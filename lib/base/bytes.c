@@ -116,7 +116,7 @@ ctm_status ctm__read_bytes(ctm__env *env, ctm__reader *r, const uint8_t **bytes,
 }
 
 ctm_status ctm__read_string(ctm__env *env, ctm__reader *r, char **text) {
-  uint8_t present;
+  uint8_t present = 0;
   const uint8_t *bytes;
   size_t length;
   ctm_status status = ctm__read_u8(env, r, &present);
