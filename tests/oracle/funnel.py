@@ -11,6 +11,7 @@
   ``until``); it only decides which windows are over.
 * Still open: at least one of the longest chains could go on after as_of: t1 + within > as_of and
   t_last + step_within > as_of (the next step's own ``within`` is such a gap too).
+  What already stands after a ``direct`` or strict step is not looked at.
 * ``attribute_at`` is resolved for each interaction's column of ``by`` alone.  ``each`` splits the history
   by the values, null being one, before anything else.
 * ``period`` is that of step 1 of the chosen chain.
