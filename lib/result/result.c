@@ -115,7 +115,7 @@ void ctm__result_set_real(ctm_result *r, int32_t column, double value) {
   ctm__result_column *c = last_cell(r, column);
   if (c == NULL || c->type != CTM_TYPE_REAL) return;
   c->reals[r->rows - 1] = value;
-  c->present[r->rows - 1] = !isnan(value);
+  c->present[r->rows - 1] = isnan(value) ? 0 : 1;
 }
 
 ctm_status ctm__result_set_text(ctm__env *env, ctm_result *r, int32_t column, const char *text) {
