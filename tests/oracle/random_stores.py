@@ -68,14 +68,14 @@ def random_store(rng, customers=12, longest=14, identities=0.25, anonymous=0.3, 
     places = list(touchpoints) + (["t9"] if rng.random() < 0.3 else [])       # t9 is not in the catalogue
     catalogue = {}
     if surveys:
-        catalogue = {name: SURVEYS[name] for name in rng.sample(list(SURVEYS), rng.randint(0, 5))}
+        catalogue = {name: SURVEYS[name] for name in rng.sample(list(SURVEYS), rng.choice([0, 1, 3, 5, 7]))}
 
     grid = _grid(rng, anchor, span, date_only)
-    people = [f"C{n}" for n in range(1, rng.choice([0, 1, 2, 5, customers]) + 1)][:customers]
+    people = [f"C{n}" for n in range(1, rng.choice([0, 1, 2, 5] + 6 * [customers]) + 1)][:customers]
     rows = []
     for person in people:
         aliases = rng.choice([2, 3]) if rng.random() < identities else 1
-        for _ in range(rng.choice([1, 1, 2, 4, longest])):
+        for _ in range(min(longest, rng.choice([1, 1, 2, 4, 8, longest]))):
             rows.append((person, rng.randrange(aliases), rng.choice(grid)))
     if rng.random() < anonymous:
         rows.extend((None, 0, rng.choice(grid)) for _ in range(rng.randint(1, 4)))
@@ -259,11 +259,11 @@ def random_question(rng, store, measure):
         sometimes("limit", lambda: rng.choice([1, 3, 100]))
         return question
 
-    sometimes("where", lambda: random_filter(rng, store))
+    sometimes("where", lambda: random_filter(rng, store), 0.35)
     limits = sorted({instant(), instant()})
-    sometimes("since", lambda: limits[0], 0.25)
+    sometimes("since", lambda: limits[0], 0.15)
     if limits[-1] > limits[0] or "since" not in question:
-        sometimes("until", lambda: limits[-1], 0.25)
+        sometimes("until", lambda: limits[-1], 0.15)
     sometimes("range", lambda: "all", 0.1)
     sometimes("by", lambda: _by(rng, store, measure), 0.5)
     sometimes("time_zone", lambda: rng.choice(ZONES))
@@ -304,7 +304,7 @@ def random_question(rng, store, measure):
     if measure == "funnel":
         places = sorted({*store.touchpoints, *(i.touchpoint for i in store.interactions)})
         question["steps"] = [rng.choice(places) if rng.random() < 0.8 else rng.sample(places, 2)
-                             for _ in range(rng.randint(2, 5))]
+                             for _ in range(rng.choice([2, 3, 3, 4, 5]))]
         sometimes("order", lambda: "strict", 0.1)
     if measure == "conversion":
         question["journey"] = "journey"
