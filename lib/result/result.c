@@ -28,6 +28,8 @@ ctm_status ctm__result_column_add(ctm__env *env, ctm_result *r, const char *name
   ctm__result_column *columns;
   char *copy;
   if (r->rows > 0) return ctm__fail(env, CTM_INTERNAL, "column %s comes after the first row", name);
+  if (type < CTM_TYPE_BOOL || type > CTM_TYPE_DATE)
+    return ctm__fail(env, CTM_INTERNAL, "column %s has no type", name);
   copy = ctm__strdup(env, name);
   if (copy == NULL) return CTM_NOMEM;
   columns = ctm__realloc(env, r->column, ((size_t)r->columns + 1) * sizeof *columns);
@@ -115,7 +117,7 @@ void ctm__result_set_real(ctm_result *r, int32_t column, double value) {
   ctm__result_column *c = last_cell(r, column);
   if (c == NULL || c->type != CTM_TYPE_REAL) return;
   c->reals[r->rows - 1] = value;
-  c->present[r->rows - 1] = isnan(value) ? 0 : 1;
+  c->present[r->rows - 1] = (uint8_t)!isnan(value);
 }
 
 ctm_status ctm__result_set_text(ctm__env *env, ctm_result *r, int32_t column, const char *text) {
