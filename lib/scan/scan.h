@@ -83,6 +83,9 @@ ctm_status ctm__scan_own(ctm__env *env, ctm__scan *scan, void *memory);
 /* Resolve a name (a ctm__resolve with the scan as context). */
 ctm_status ctm__scan_field(void *scan, ctm__env *env, const char *name, ctm__field *field);
 
+/* Fill scan->segments (segment_scan.c). */
+ctm_status ctm__scan_segments(ctm__env *env, ctm__scan *scan);
+
 /* Slots of the columns that measures use most; they add the column on first use. */
 ctm_status ctm__scan_touchpoint(ctm__env *env, ctm__scan *scan, int32_t *slot);
 ctm_status ctm__scan_channel(ctm__env *env, ctm__scan *scan, int32_t *slot); /* recorded, else the touchpoint's */
