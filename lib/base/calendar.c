@@ -18,12 +18,14 @@ void ctm__civil_from_days(int64_t days, int32_t *year, int32_t *month, int32_t *
 }
 
 int64_t ctm__days_from_civil(int32_t year, int32_t month, int32_t day) {
-  int64_t y = (int64_t)year - (month <= 2);
-  int64_t era = ctm__floor_div(y, 400);
-  uint32_t year_of_era = (uint32_t)(y - era * 400);
+  int64_t cycles = 0; /* of 400 years: only the years of texts need to be quick */
+  if (CTM__UNLIKELY(year < 1 || year > 9999)) {
+    cycles = ctm__floor_div((int64_t)year, 400) - 1;
+    year = (int32_t)(year - cycles * 400);
+  }
+  uint32_t y = (uint32_t)year - (month <= 2);
   uint32_t of_year = (153 * (uint32_t)(month > 2 ? month - 3 : month + 9) + 2) / 5 + (uint32_t)day - 1;
-  uint32_t of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + of_year;
-  return era * 146097 + of_era - 719468;
+  return (int64_t)(y * 365 + y / 4 - y / 100 + y / 400 + of_year) - 719468 + cycles * 146097;
 }
 
 int32_t ctm__days_in_month(int32_t year, int32_t month) {
