@@ -61,6 +61,9 @@ void ctm__free(ctm__env *env, void *memory); /* NULL is fine */
 char *ctm__strdup(ctm__env *env, const char *text);
 char *ctm__strndup(ctm__env *env, const char *text, size_t length);
 
+/* A copy that the caller of the library frees with ctm_free: always malloc's, with a NUL behind it. */
+void *ctm__plain_copy(ctm__env *env, const void *bytes, size_t length);
+
 /* ---- growing text ------------------------------------------------------------------------------------------------
  * Start from {0}. data is always NUL-terminated once anything was added; NULL while nothing was. */
 typedef struct ctm__text {
@@ -86,6 +89,9 @@ static inline uint64_t ctm__mix(uint64_t x) {
   x ^= x >> 28;
   return x;
 }
+
+/* The 64-bit fingerprint of a key as files hold it: the same in every version and on every machine. */
+uint64_t ctm__fingerprint(const void *bytes, size_t length);
 
 /* ---- dictionary: strings <-> dense codes 0, 1, 2… in order of first sight ------------------------------------------ */
 typedef struct ctm__dictionary {
