@@ -294,6 +294,8 @@ static ctm_status read_number(parser *p, ctm__json *node) {
 
 /* ---- arrays and objects ---- */
 
+static const char NEW_KEY[] = "expected a key not yet in this object";
+
 static bool same_key(const ctm__json *a, const ctm__json *b) {
   return a->key_length == b->key_length && memcmp(a->key, b->key, a->key_length) == 0;
 }
@@ -311,7 +313,7 @@ static ctm_status check_duplicates(parser *p, const ctm__json *object) {
   for (const ctm__json *member = object->as.first; member != NULL; member = member->next) {
     slot = (size_t)ctm__hash(member->key, member->key_length, 0) & (count - 1);
     for (; slots[slot] != NULL; slot = (slot + 1) & (count - 1))
-      if (same_key(slots[slot], member)) return fail_at(p, p->text + member->at, "expected a key not yet in this object");
+      if (same_key(slots[slot], member)) return fail_at(p, p->text + member->at, NEW_KEY);
     slots[slot] = member;
   }
   return CTM_OK;
@@ -342,13 +344,14 @@ static ctm_status read_items(parser *p, ctm__json *parent) {
     if (object) {
       const char *start = p->at;
       size_t length;
-      if (p->at == p->end || *p->at != '"') return expected(p, parent->length ? "a key in quotes" : "a key in quotes or '}'");
+      if (p->at == p->end || *p->at != '"')
+        return expected(p, parent->length > 0 ? "a key in quotes" : "a key in quotes or '}'");
       status = read_string(p, &item->key, &length);
       if (status != CTM_OK) return status;
       item->key_length = (uint32_t)length;
       if (parent->length < FEW_MEMBERS)
         for (const ctm__json *other = parent->as.first; other != NULL; other = other->next)
-          if (same_key(other, item)) return fail_at(p, start, "expected a key not yet in this object");
+          if (same_key(other, item)) return fail_at(p, start, NEW_KEY);
       skip_space(p);
       if (p->at == p->end || *p->at != ':') return expected(p, "':' after the key");
       p->at++;
