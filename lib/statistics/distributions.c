@@ -79,8 +79,8 @@ static double deviance(double x, double m) {
   return s;
 }
 
-/* ---- incomplete gamma: series below a + 1, continued fraction above (Abramowitz & Stegun 1964, 6.5.29, 6.5.31; Lentz's
- * method after Thompson & Barnett, 1986) ---- */
+/* ---- incomplete gamma: series below a + 1, continued fraction above (Abramowitz & Stegun 1964, 6.5.29, 6.5.31;
+ * Lentz's method after Thompson & Barnett, 1986) ---- */
 
 /* x^a e^-x / Γ(a + 1) */
 static double gamma_factor(double a, double x) {
@@ -131,8 +131,8 @@ double ctm__gamma_q(double a, double x) {
 double ctm__chi2_cdf(double x, double df) { return x <= 0 && df > 0 ? 0 : ctm__gamma_p(df / 2, x / 2); }
 double ctm__chi2_sf(double x, double df) { return x <= 0 && df > 0 ? 1 : ctm__gamma_q(df / 2, x / 2); }
 
-/* ---- incomplete beta: the continued fraction of Didonato & Morris, "Algorithm 708: Significant digit computation of the
- * incomplete beta function ratios", ACM TOMS 18, 1992 (BFRAC) ---- */
+/* ---- incomplete beta: the continued fraction of Didonato & Morris, "Algorithm 708: Significant digit computation of
+ * the incomplete beta function ratios", ACM TOMS 18, 1992 (BFRAC) ---- */
 
 /* x^a y^b / B(a, b) */
 static double beta_factor(double a, double b, double x, double y) {

@@ -33,8 +33,8 @@ void ctm__wilson(double successes, double n, double confidence, double *low, dou
 /* ---- net promoter score ---- */
 
 /* Tango, "Equivalence test and confidence interval for the difference in proportions for the paired-sample design",
- * Statistics in Medicine 17, 1998, equations 11–13, with b/n = p and c/n = d: the variance of p - d, times n, under the
- * hypothesis p - d = delta, the share of detractors being its maximum likelihood estimate q. */
+ * Statistics in Medicine 17, 1998, with b/n = p and c/n = d: the variance of p - d, times n, under the hypothesis
+ * p - d = delta, the share of detractors being its maximum likelihood estimate q. */
 static double tango_variance(double p, double d, double delta) {
   double b = (2 - (p - d)) * delta - (p + d), c = -d * delta * (1 - delta);
   double root = sqrt(fmax(b * b - 8 * c, 0)), q;
