@@ -53,17 +53,12 @@ typedef struct ctm__query {
   ctm_selection selection; /* texts owned by the query */
   void *options;           /* the measure's struct, texts owned by the query */
   char *json;              /* canonical: only what differs from the defaults */
-  void **owned;            /* private */
+  /* private: */
+  void **owned;
   size_t owned_count, owned_capacity;
+  ctm_steps **steps;
+  size_t steps_count, steps_capacity;
 } ctm__query;
-
-/* Options and selection from JSON: unknown members are CTM_UNKNOWN with the known ones, wrong types CTM_TYPE, wrong
- * values CTM_INVALID, each naming the member. */
-ctm_status ctm__query_parse(ctm__env *env, const ctm__measure *measure, const char *json, ctm__query **query);
-/* The same from structs: they are written as JSON and read back, so that both ways mean the same. */
-ctm_status ctm__query_make(ctm__env *env, const ctm__measure *measure, const ctm_selection *selection,
-                           const void *options, ctm__query **query);
-void ctm__query_free(ctm__env *env, ctm__query *query);
 
 /* ---- a measure ---------------------------------------------------------------------------------------------------- */
 
