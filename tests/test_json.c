@@ -136,10 +136,14 @@ START_TEST(test_many_members) {
 }
 END_TEST
 
-static size_t allocations;
-static void *counted_allocate(void *data, size_t bytes) { return (void)data, allocations++, malloc(bytes); }
+static size_t allocations, allowed = SIZE_MAX;
+static void *counted_allocate(void *data, size_t bytes) {
+  (void)data;
+  return allocations++ < allowed ? malloc(bytes) : NULL;
+}
 static void *counted_reallocate(void *data, void *memory, size_t bytes) {
-  return (void)data, allocations++, realloc(memory, bytes);
+  (void)data;
+  return allocations++ < allowed ? realloc(memory, bytes) : NULL;
 }
 static void counted_release(void *data, void *memory) { (void)data, free(memory); }
 
@@ -159,6 +163,30 @@ START_TEST(test_reuse) {
   after_first = allocations;
   for (int i = 0; i < 10; i++) ck_assert_int_eq(ctm__json_parse(&env, text, length, &doc), CTM_OK);
   ck_assert_uint_eq(allocations, after_first);
+}
+END_TEST
+
+START_TEST(test_out_of_memory) {
+  const ctm_allocator counted = {counted_allocate, counted_reallocate, counted_release, NULL};
+  ctm__text text = {0};
+  ctm_status status = CTM_NOMEM;
+  ck_assert_int_eq(ctm__text_add(&env, &text, "{\"a\":[0"), CTM_OK);
+  for (int i = 0; i < 500; i++) ck_assert_int_eq(ctm__text_addf(&env, &text, ",\"item %d\"", i), CTM_OK);
+  ck_assert_int_eq(ctm__text_add(&env, &text, "]"), CTM_OK);
+  for (int i = 0; i < 500; i++) ck_assert_int_eq(ctm__text_addf(&env, &text, ",\"key %d\":1", i), CTM_OK);
+  ck_assert_int_eq(ctm__text_add(&env, &text, "}"), CTM_OK);
+  for (allowed = 0; status != CTM_OK; allowed++) {
+    ctm__env poor;
+    ctm__json_document document = {0};
+    ctm__env_init(&poor, &counted);
+    allocations = 0;
+    status = ctm__json_parse(&poor, text.data, text.length, &document);
+    ck_assert(status == CTM_OK ? document.root != NULL : status == CTM_NOMEM && document.root == NULL);
+    ctm__json_free(&poor, &document);
+  }
+  ck_assert_uint_gt(allowed, 4);
+  allowed = SIZE_MAX;
+  ctm__text_free(&env, &text);
 }
 END_TEST
 
@@ -186,6 +214,7 @@ int main(void) {
   tcase_add_test(cases, test_depth);
   tcase_add_test(cases, test_many_members);
   tcase_add_test(cases, test_reuse);
+  tcase_add_test(cases, test_out_of_memory);
   tcase_add_test(cases, test_quote);
   suite_add_tcase(suite, cases);
   runner = srunner_create(suite);
