@@ -1,0 +1,202 @@
+/* The catalogue as results, read from the SQL tables. */
+#include "catalogue_edit.h"
+#include "result.h"
+
+typedef struct listed_column {
+  const char *name;
+  ctm_type type;
+} listed_column;
+
+enum { MOST_COLUMNS = 10 };
+
+/* A list: its columns, and the query that gives them in this order. */
+typedef struct list {
+  const char *what;
+  listed_column columns[MOST_COLUMNS];
+  const char *sql;
+} list;
+
+static const list lists[] = {
+    {"touchpoints",
+     {{"name", CTM_TYPE_TEXT},
+      {"type", CTM_TYPE_TEXT},
+      {"channel", CTM_TYPE_TEXT},
+      {"stage", CTM_TYPE_TEXT},
+      {"department", CTM_TYPE_TEXT},
+      {"role", CTM_TYPE_TEXT},
+      {"parent", CTM_TYPE_TEXT},
+      {"description", CTM_TYPE_TEXT}},
+     "SELECT t.name, t.type, c.name, s.name, d.name, t.role, p.name, t.description FROM touchpoints t"
+     " LEFT JOIN channels c ON c.code = t.channel LEFT JOIN stages s ON s.code = t.stage"
+     " LEFT JOIN departments d ON d.code = t.department LEFT JOIN touchpoints p ON p.code = t.parent"
+     " ORDER BY t.name"},
+    {"channels",
+     {{"name", CTM_TYPE_TEXT}, {"description", CTM_TYPE_TEXT}},
+     "SELECT name, description FROM channels ORDER BY name"},
+    {"departments",
+     {{"name", CTM_TYPE_TEXT}, {"description", CTM_TYPE_TEXT}},
+     "SELECT name, description FROM departments ORDER BY name"},
+    {"stages",
+     {{"name", CTM_TYPE_TEXT}, {"position", CTM_TYPE_INT}, {"description", CTM_TYPE_TEXT}},
+     "SELECT name, position, description FROM stages ORDER BY position, code"},
+    {"journeys",
+     {{"name", CTM_TYPE_TEXT},
+      {"version", CTM_TYPE_INT},
+      {"stage", CTM_TYPE_TEXT},
+      {"position", CTM_TYPE_INT},
+      {"touchpoints", CTM_TYPE_TEXT},
+      {"within_seconds", CTM_TYPE_REAL},
+      {"description", CTM_TYPE_TEXT}},
+     /* The touchpoints that count: the journey's own, else those whose stage it is. */
+     "SELECT j.name, v.version, g.name, s.position, coalesce("
+     "  (SELECT group_concat(name, ', ') FROM (SELECT t.name AS name FROM journey_touchpoints o"
+     "   JOIN touchpoints t ON t.code = o.touchpoint WHERE o.journey = s.journey AND o.version = s.version"
+     "   AND o.position = s.position ORDER BY o.ordinal)),"
+     "  (SELECT group_concat(name, ', ') FROM (SELECT t.name AS name FROM touchpoints t WHERE t.stage = s.stage"
+     "   ORDER BY t.name))),"
+     " CASE WHEN v.within > 0 THEN v.within / 1e6 END, j.description"
+     " FROM journeys j JOIN journey_versions v ON v.journey = j.code AND v.version ="
+     "  (SELECT max(n.version) FROM journey_versions n WHERE n.journey = j.code)"
+     " JOIN journey_stages s ON s.journey = v.journey AND s.version = v.version"
+     " JOIN stages g ON g.code = s.stage ORDER BY j.name, s.position"},
+    {"surveys",
+     {{"name", CTM_TYPE_TEXT},
+      {"kind", CTM_TYPE_TEXT},
+      {"min", CTM_TYPE_REAL},
+      {"max", CTM_TYPE_REAL},
+      {"step", CTM_TYPE_REAL},
+      {"better", CTM_TYPE_TEXT},
+      {"top", CTM_TYPE_INT},
+      {"description", CTM_TYPE_TEXT},
+      {"code", CTM_TYPE_NULL}}, /* not a column: for `top` */
+     "SELECT name, kind, min, max, step, better, top, description, code FROM surveys ORDER BY name"},
+    {"segments",
+     {{"name", CTM_TYPE_TEXT}, {"where", CTM_TYPE_TEXT}, {"description", CTM_TYPE_TEXT}},
+     "SELECT name, \"where\", description FROM segments ORDER BY name"},
+    {"attributes",
+     {{"name", CTM_TYPE_TEXT}, {"type", CTM_TYPE_TEXT}},
+     "SELECT name, type FROM attributes WHERE of_customer = 0 ORDER BY name"},
+    {"customer_attributes",
+     {{"name", CTM_TYPE_TEXT}, {"type", CTM_TYPE_TEXT}},
+     "SELECT name, type FROM attributes WHERE of_customer = 1 ORDER BY name"},
+    {"customers",
+     {{"customer", CTM_TYPE_TEXT}, {"kind", CTM_TYPE_TEXT}, {"identities", CTM_TYPE_INT}, {"segment", CTM_TYPE_TEXT}},
+     /* A customer is the lowest of its identities; the segment put last, under whichever of them, holds. */
+     "SELECT i.value, i.kind, 1 + (SELECT count(*) FROM identity_links l WHERE l.customer = i.number),"
+     " (SELECT g.name FROM customer_segment s JOIN segments g ON g.code = s.segment WHERE s.identity = i.number"
+     "   OR s.identity IN (SELECT l.identity FROM identity_links l WHERE l.customer = i.number)"
+     "  ORDER BY s.sequence DESC LIMIT 1)"
+     " FROM identities i WHERE NOT EXISTS (SELECT 1 FROM identity_links l WHERE l.identity = i.number)"
+     " ORDER BY i.value, i.kind"},
+    {"loads",
+     {{"load", CTM_TYPE_INT},
+      {"source", CTM_TYPE_TEXT},
+      {"time", CTM_TYPE_TIME},
+      {"loaded", CTM_TYPE_INT},
+      {"duplicates", CTM_TYPE_INT},
+      {"rejected", CTM_TYPE_INT}},
+     "SELECT number, source, time, loaded, duplicates, rejected FROM loads ORDER BY number"},
+};
+
+static ctm_status add_columns(ctm__env *env, const list *l, ctm_result *r, int32_t *count) {
+  for (*count = 0; *count < MOST_COLUMNS && l->columns[*count].name != NULL; ++*count) {
+    ctm_status status;
+    if (l->columns[*count].type == CTM_TYPE_NULL) break;
+    status = ctm__result_column_add(env, r, l->columns[*count].name, l->columns[*count].type, NULL);
+    if (status != CTM_OK) return status;
+  }
+  return CTM_OK;
+}
+
+static ctm_status add_row(ctm__env *env, const list *l, int32_t columns, sqlite3_stmt *s, ctm_result *r) {
+  ctm_status status;
+  CTM__TRY(ctm__result_row(env, r));
+  for (int32_t i = 0; i < columns; i++) {
+    const char *text;
+    if (sqlite3_column_type(s, i) == SQLITE_NULL) continue;
+    switch (l->columns[i].type) {
+      case CTM_TYPE_TEXT:
+        text = (const char *)sqlite3_column_text(s, i);
+        if (text == NULL) return ctm__fail(env, CTM_NOMEM, "out of memory");
+        CTM__TRY(ctm__result_set_text(env, r, i, text));
+        break;
+      case CTM_TYPE_REAL: ctm__result_set_real(r, i, sqlite3_column_double(s, i)); break;
+      default: ctm__result_set_int(r, i, sqlite3_column_int64(s, i));
+    }
+  }
+out:
+  return status;
+}
+
+/* A survey's `top` is null in the table when it follows from the scale. */
+static void resolve_top(const ctm__catalogue *c, sqlite3_stmt *s, ctm_result *r) {
+  int64_t code = sqlite3_column_int64(s, 8);
+  if (code >= 0 && code < c->surveys.count) ctm__result_set_int(r, 6, c->survey[code].top);
+}
+
+/* A frame's customers are in its table, in the order of their labels. */
+static ctm_status list_frame_customers(ctm__env *env, const ctm_store *store, ctm_result *r) {
+  const ctm__table *table = store->frame;
+  ctm_status status = CTM_OK;
+  for (size_t i = 0; table != NULL && i < table->customers; i++) {
+    CTM__TRY(ctm__result_row(env, r));
+    CTM__TRY(ctm__result_set_text(env, r, 0, ctm__dictionary_text(table->labels, table->customer_label[i])));
+    if (table->segment != NULL && table->segment[i] >= 0)
+      CTM__TRY(ctm__result_set_text(env, r, 3, ctm__dictionary_text(&store->catalogue.segments, table->segment[i])));
+  }
+out:
+  return status;
+}
+
+static ctm_status run_list(ctm_store *store, const list *l, ctm_result *r) {
+  ctm__env *env = &store->env;
+  sqlite3_stmt *statement = NULL;
+  sqlite3 *db = NULL;
+  int32_t columns;
+  int code;
+  ctm_status status;
+  CTM__TRY(add_columns(env, l, r, &columns));
+  if (store->is_frame && strcmp(l->what, "customers") == 0) return list_frame_customers(env, store, r);
+  CTM__TRY(ctm__read_begin(store, &db));
+  code = sqlite3_prepare_v2(db, l->sql, -1, &statement, NULL);
+  while (code == SQLITE_OK || code == SQLITE_ROW) {
+    code = sqlite3_step(statement);
+    if (code != SQLITE_ROW) break;
+    CTM__TRY(add_row(env, l, columns, statement, r));
+    if (strcmp(l->what, "surveys") == 0) resolve_top(&store->catalogue, statement, r);
+  }
+  if (code != SQLITE_DONE) status = ctm__sqlite_fail(env, db, code, "listing");
+out:
+  sqlite3_finalize(statement);
+  ctm__read_end(store, db);
+  return status;
+}
+
+ctm_status ctm_list(ctm_store *store, const char *what, ctm_result **result) {
+  ctm_result *r = NULL;
+  ctm__text names = {0};
+  ctm_status status;
+  if (result != NULL) *result = NULL;
+  status = ctm__enter(store);
+  if (status != CTM_OK) return status;
+  if (result == NULL) {
+    status = ctm__fail(&store->env, CTM_INVALID, "there is no place for the result");
+    goto out;
+  }
+  for (size_t i = 0; what != NULL && i < CTM__COUNT(lists); i++) {
+    if (strcmp(what, lists[i].what) != 0) continue;
+    CTM__TRY(ctm__result_new(&store->env, what, &r));
+    CTM__TRY(run_list(store, &lists[i], r));
+    *result = r;
+    r = NULL;
+    goto out;
+  }
+  for (size_t i = 0; i < CTM__COUNT(lists); i++)
+    CTM__TRY(ctm__text_addf(&store->env, &names, "%s%s", i == 0 ? "" : ", ", lists[i].what));
+  status = ctm__fail(&store->env, CTM_UNKNOWN, "there is no list \"%.200s\", only %s", what == NULL ? "" : what,
+                     names.data);
+out:
+  ctm__text_free(&store->env, &names);
+  ctm_result_free(r);
+  return ctm__leave(store, status);
+}
