@@ -109,6 +109,8 @@ typedef struct ctm__dictionary {
 int32_t ctm__dictionary_find(const ctm__dictionary *d, const char *text, size_t length);
 /* The code, adding the text when it is new. */
 ctm_status ctm__dictionary_add(ctm__env *env, ctm__dictionary *d, const char *text, size_t length, int32_t *code);
+/* Room for `count` texts of `length` bytes together, so that adding them neither moves nor hashes again. */
+ctm_status ctm__dictionary_reserve(ctm__env *env, ctm__dictionary *d, size_t count, size_t length);
 /* NUL-terminated; valid until the next add. */
 const char *ctm__dictionary_text(const ctm__dictionary *d, int32_t code);
 size_t ctm__dictionary_length(const ctm__dictionary *d, int32_t code);

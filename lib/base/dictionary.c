@@ -19,8 +19,7 @@ int32_t ctm__dictionary_find(const ctm__dictionary *d, const char *text, size_t 
   return d->slots[slot_of(d, text, length)];
 }
 
-static ctm_status rehash(ctm__env *env, ctm__dictionary *d) {
-  size_t wanted = d->slot_count ? d->slot_count * 2 : 16;
+static ctm_status rehash(ctm__env *env, ctm__dictionary *d, size_t wanted) {
   int32_t *slots = ctm__alloc(env, wanted * sizeof *slots);
   if (slots == NULL) return CTM_NOMEM;
   memset(slots, 0xff, wanted * sizeof *slots);
@@ -35,12 +34,31 @@ static ctm_status rehash(ctm__env *env, ctm__dictionary *d) {
   return CTM_OK;
 }
 
+ctm_status ctm__dictionary_reserve(ctm__env *env, ctm__dictionary *d, size_t count, size_t length) {
+  size_t wanted = d->slot_count ? d->slot_count : 16;
+  char *bytes;
+  uint64_t *starts;
+  if (count > INT32_MAX) return ctm__fail(env, CTM_UNSUPPORTED, "more than 2147483647 distinct texts in one column");
+  while (count * 3 >= wanted * 2) wanted *= 2;
+  if (wanted > d->slot_count) {
+    ctm_status status = rehash(env, d, wanted);
+    if (status != CTM_OK) return status;
+  }
+  bytes = ctm__grow(env, d->bytes, &d->bytes_capacity, length + count, 1);
+  if (bytes == NULL) return CTM_NOMEM;
+  d->bytes = bytes;
+  starts = ctm__grow(env, d->starts, &d->starts_capacity, count + 1, sizeof *starts);
+  if (starts == NULL) return CTM_NOMEM;
+  d->starts = starts;
+  return CTM_OK;
+}
+
 ctm_status ctm__dictionary_add(ctm__env *env, ctm__dictionary *d, const char *text, size_t length, int32_t *code) {
   size_t slot;
   char *bytes;
   uint64_t *starts;
   if (d->slot_count == 0 || (size_t)d->count * 3 >= d->slot_count * 2) {
-    ctm_status status = rehash(env, d);
+    ctm_status status = rehash(env, d, d->slot_count ? d->slot_count * 2 : 16);
     if (status != CTM_OK) return status;
   }
   slot = slot_of(d, text, length);

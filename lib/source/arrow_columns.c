@@ -248,6 +248,18 @@ static void view_close(ctm__env *env, ctm__arrow_view *view) {
   memset(view, 0, sizeof *view);
 }
 
+/* Whether nobody counted nulls because there are none. */
+static bool all_valid(const ctm__arrow_view *view) {
+  size_t row = 0;
+  for (; row < view->length && ((view->offset + row) & 7) != 0; row++)
+    if (!ctm__arrow_valid(view, row)) return false;
+  for (; view->length - row >= 8; row += 8)
+    if (view->validity[(view->offset + row) >> 3] != 0xff) return false;
+  for (; row < view->length; row++)
+    if (!ctm__arrow_valid(view, row)) return false;
+  return true;
+}
+
 static ctm_status view_open(ctm__env *env, const ctm__arrow_type *type, const struct ArrowArray *array, size_t skip,
                             size_t length, const char *name, ctm__arrow_view *view) {
   ctm_status status = CTM_OK;
@@ -271,6 +283,7 @@ static ctm_status view_open(ctm__env *env, const ctm__arrow_type *type, const st
   if (array->null_count != 0) view->validity = array->buffers[0];
   if (view->validity == NULL && array->null_count > 0)
     return ctm__fail(env, CTM_FORMAT, "column \"%s\" of an Arrow batch has nulls but does not say where", name);
+  if (view->validity != NULL && array->null_count < 0 && all_valid(view)) view->validity = NULL;
   if (length == 0) return CTM_OK;
   if (array->buffers[1] == NULL)
     return ctm__fail(env, CTM_FORMAT, "column \"%s\" of an Arrow batch lacks its values", name);
