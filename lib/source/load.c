@@ -1,10 +1,11 @@
 /* Rows of any source into the store, in one transaction. */
 #include <stdio.h>
 
+#include "json.h"
 #include "mapping.h"
 #include "source.h"
 
-enum { PROGRESS_ROWS = 16384, SNIFFED = 4096 };
+enum { PROGRESS_ROWS = 16384, SNIFFED = 4096, PEEKED = 1 << 16 };
 
 typedef struct load {
   ctm_store *store;
@@ -472,33 +473,44 @@ static ctm_status wanted_add(ctm__env *env, const char ***names, size_t *count, 
   return CTM_OK;
 }
 
-/* The members of JSON objects that a load looks at. */
-static ctm_status wanted_names(ctm__env *env, const ctm_load_options *o, const char ***names, size_t *count) {
+/* The first object's key that differs from `name` in case alone, unless there is one that does not differ. */
+static const char *spelling(const ctm__json *first, const char *name) {
+  const char *found = name;
+  if (ctm__json_get(first, name) != NULL || first == NULL || first->kind != CTM__JSON_OBJECT) return name;
+  for (const ctm__json *member = ctm__json_first(first); member != NULL; member = member->next) {
+    if (ctm__text_equal_nocase(member->key, name)) found = member->key;
+  }
+  return found;
+}
+
+/* The members of JSON objects that a load looks at. Those that nobody named are spelled as in the first object. */
+static ctm_status wanted_names(ctm__env *env, const ctm_load_options *o, const ctm__json *first, const char ***names,
+                               size_t *count) {
   ctm_status status = CTM_OK;
   size_t capacity = 0;
+  bool customers = o->customer != NULL && o->customer_count > 0;
   const struct {
-    const char *what, *named, *constant;
-  } roles[] = {{"time", o->time, NULL},
-               {"touchpoint", o->touchpoint, o->constant_touchpoint},
-               {"channel", o->channel, o->constant_channel},
-               {"value", o->value, NULL},
-               {"survey", o->survey, o->constant_survey},
-               {"score", o->score, NULL},
-               {"about", o->about, NULL},
-               {"text", o->text, NULL},
-               {"case", o->case_id, NULL},
-               {"key", o->key, NULL},
-               {"stage", o->stage, NULL},
-               {"segment", o->segment, NULL},
-               {"customer", o->customer != NULL && o->customer_count > 0 ? "" : NULL, NULL}};
+    const char *what, *named;
+    bool elsewhere; /* comes from somewhere else when it is not named */
+  } roles[] = {{"time", o->time, false},
+               {"touchpoint", o->touchpoint, o->constant_touchpoint != NULL},
+               {"channel", o->channel, o->constant_channel != NULL},
+               {"value", o->value, false},
+               {"survey", o->survey, o->constant_survey != NULL},
+               {"score", o->score, false},
+               {"about", o->about, false},
+               {"text", o->text, false},
+               {"case", o->case_id, false},
+               {"key", o->key, false},
+               {"stage", o->stage, false},
+               {"segment", o->segment, false},
+               {"customer", NULL, customers}};
   for (size_t i = 0; i < CTM__COUNT(roles); i++) {
-    const char *name = roles[i].named != NULL            ? roles[i].named
-                       : o->exact || roles[i].constant ? NULL
-                                                       : roles[i].what;
-    if (name != NULL && (name[0] != '\0' || strcmp(roles[i].what, "customer") != 0))
-      CTM__TRY(wanted_add(env, names, count, &capacity, name));
+    const char *name = roles[i].named;
+    if (name == NULL && !roles[i].elsewhere && o->exact == 0) name = spelling(first, roles[i].what);
+    CTM__TRY(wanted_add(env, names, count, &capacity, name));
   }
-  for (size_t i = 0; o->customer != NULL && i < o->customer_count; i++)
+  for (size_t i = 0; customers && i < o->customer_count; i++)
     CTM__TRY(wanted_add(env, names, count, &capacity, o->customer[i].value));
   for (size_t i = 0; o->attributes != NULL && i < o->attribute_count; i++)
     CTM__TRY(wanted_add(env, names, count, &capacity, o->attributes[i]));
@@ -508,18 +520,38 @@ out:
   return status;
 }
 
+/* The first line that is an object, if it is not too long; nothing is taken. */
+static ctm_status peek_object(ctm__env *env, ctm__input *input, ctm__json_document *document) {
+  const uint8_t *bytes;
+  size_t length, at = 0;
+  ctm_status status = ctm__input_peek(env, input, PEEKED, &bytes, &length);
+  if (status != CTM_OK) return status;
+  if (length >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0) at = 3;
+  while (at < length) {
+    const uint8_t *stop = memchr(bytes + at, '\n', length - at);
+    size_t n = stop != NULL ? (size_t)(stop - bytes) - at : length - at;
+    status = ctm__json_parse(env, (const char *)bytes + at, n, document);
+    if (status == CTM_NOMEM) return status;
+    if (status == CTM_OK) return CTM_OK;
+    at += n + 1; /* a bad line: the reader will say so */
+  }
+  return CTM_OK;
+}
+
 /* Takes the input over. */
 static ctm_status load_input(ctm_store *store, ctm__input *input, const char *name, const ctm_load_options *options,
                              ctm_report **report) {
   ctm__env *env = &store->env;
   ctm__rows *rows = NULL;
   const char **names = NULL;
+  ctm__json_document first = {0};
   size_t count = 0;
   ctm_status status;
   format what;
   CTM__TRY(find_format(env, input, name, options->format, &what));
   if (what == JSON_LINES) {
-    CTM__TRY(wanted_names(env, options, &names, &count));
+    CTM__TRY(peek_object(env, input, &first));
+    CTM__TRY(wanted_names(env, options, first.root, &names, &count));
     status = ctm__jsonl_open(env, input, name, names, count, &rows);
   } else {
     status = ctm__csv_open(env, input, name, options->delimiter != 0 ? options->delimiter : what == TSV ? '\t' : ',',
@@ -532,6 +564,7 @@ out:
   if (rows != NULL) rows->close(env, rows);
   ctm__input_close(env, input);
   ctm__free(env, names);
+  ctm__json_free(env, &first);
   return status;
 }
 
