@@ -4,7 +4,9 @@
 
 #include <stdlib.h>
 
-static struct ArrowArrayStream *_ctm_stream_new(void) { return calloc(1, sizeof(struct ArrowArrayStream)); }
+static struct ArrowArrayStream *_ctm_stream_new(void) {
+  return calloc(1, sizeof(struct ArrowArrayStream));
+}
 
 static void _ctm_stream_free(struct ArrowArrayStream *stream) {
   if (!stream) return;
