@@ -68,7 +68,7 @@ typedef struct ctm__bound {
   ctm__scan *scan;
   ctm__dimension *dimensions; /* `by` in order, then the period when asked, then what bind added */
   int32_t dimension_count;
-  int32_t by_count; /* how many of them are `by` */
+  int32_t by_count; /* how many of them are `by`, the period not counted */
   int64_t as_of;    /* explicit or, so far, the table's last time (capped by until); CTM_NO_TIME: empty table */
   int64_t since, until;
   void *own; /* the measure's; freed by unbind */
@@ -98,8 +98,10 @@ static inline bool ctm__member_wanted(const ctm__worker *w, int64_t tag) {
 /* What a state knows when it is finished. */
 typedef struct ctm__finish {
   const ctm__query *query;
-  const ctm__value_groups *groups;
+  const ctm__value_groups *groups; /* dimensions: `by`, the period when asked, the measure's own */
   int32_t by_count;
+  bool by_period;         /* the period is dimension number by_count */
+  int32_t first_column;   /* set by the measure: columns that stand before those of by */
   int64_t as_of; /* final */
   int64_t customers; /* histories fed, whatever `where` says */
   const ctm__zone *zone;
@@ -120,8 +122,7 @@ struct ctm__measure {
   /* Resolve names, add dimensions of its own (ctm__bound_dimension) and limits to the scan. */
   ctm_status (*bind)(ctm__env *env, ctm__bound *bound);
   void (*unbind)(ctm__env *env, ctm__bound *bound);
-  /* Types of the dimensions that bind adds, so that a state can be made before anything is bound: returns how many. */
-  int32_t (*own_dimensions)(const ctm__query *query, ctm_type *types, const char **names);
+  int32_t own_dimensions; /* how many bind adds */
   /* Accumulations: made, fed, merged (group i of `from` is group map[i] of `into`), saved, loaded, finished. */
   ctm_status (*begin)(ctm__env *env, const ctm__query *query, void **sums);
   ctm_status (*feed)(ctm__env *env, const ctm__bound *bound, ctm__worker *worker, const ctm__batch *batch);
@@ -139,6 +140,19 @@ ctm_status ctm__bound_dimension(ctm__env *env, ctm__bound *bound, ctm__dimension
 /* Helpers for finish: the columns of `by` (and of the period), and their values for a group in the last row. */
 ctm_status ctm__finish_columns(ctm__env *env, const ctm__finish *with, ctm_result *result);
 ctm_status ctm__finish_values(ctm__env *env, const ctm__finish *with, int32_t group, ctm_result *result);
+/* Set a column to a period by its number, or to the value of one dimension of a group. */
+void ctm__finish_period(const ctm__finish *with, ctm__period period, int64_t index, ctm_result *result,
+                        int32_t column);
+ctm_status ctm__finish_value(ctm__env *env, const ctm__finish *with, int32_t group, int32_t dimension,
+                             ctm_result *result, int32_t column);
+/* The period of the selection; CTM_INVALID for a word that is none. */
+ctm_status ctm__query_period(ctm__env *env, const ctm__query *query, ctm__period *period);
+/* A row for each group in order (values of by and period set), and with fill=true for each empty period between a
+ * group's first and last: then `group` is -1. `first` columns stand before those of by. */
+typedef ctm_status (*ctm__emit)(void *context, ctm__env *env, const ctm__finish *with, int32_t group,
+                                ctm_result *result);
+ctm_status ctm__finish_rows(ctm__env *env, const ctm__finish *with, int32_t lead, ctm_result *result, ctm__emit emit,
+                            void *context);
 
 extern const ctm__measure ctm__nps_measure, ctm__csat_measure, ctm__ces_measure, ctm__retention_measure,
     ctm__funnel_measure, ctm__conversion_measure, ctm__frequency_measure;

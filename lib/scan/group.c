@@ -312,20 +312,25 @@ int ctm__value_compare(const ctm__value_groups *g, int32_t a, int32_t b, int32_t
   return 0;
 }
 
+static int compare_led(const ctm__value_groups *g, int32_t lead, int32_t a, int32_t b) {
+  int order = lead >= 0 ? ctm__value_compare(g, a, b, lead, lead + 1) : 0;
+  return order != 0 ? order : ctm__value_compare(g, a, b, 0, g->groups.dimensions);
+}
+
 /* Merge sort: no context argument in qsort, and groups may be many. */
-static void sort(const ctm__value_groups *g, int32_t *order, int32_t *scratch, size_t n) {
+static void sort(const ctm__value_groups *g, int32_t lead, int32_t *order, int32_t *scratch, size_t n) {
   size_t half = n / 2, i = 0, j = half, k = 0;
   if (n < 2) return;
-  sort(g, order, scratch, half);
-  sort(g, order + half, scratch, n - half);
+  sort(g, lead, order, scratch, half);
+  sort(g, lead, order + half, scratch, n - half);
   while (i < half && j < n)
-    scratch[k++] = ctm__value_compare(g, order[j], order[i], 0, g->groups.dimensions) < 0 ? order[j++] : order[i++];
+    scratch[k++] = compare_led(g, lead, order[j], order[i]) < 0 ? order[j++] : order[i++];
   while (i < half) scratch[k++] = order[i++];
   while (j < n) scratch[k++] = order[j++];
   memcpy(order, scratch, n * sizeof *order);
 }
 
-ctm_status ctm__value_groups_order(ctm__env *env, const ctm__value_groups *g, int32_t **order) {
+ctm_status ctm__value_groups_order(ctm__env *env, const ctm__value_groups *g, int32_t lead, int32_t **order) {
   size_t n = (size_t)g->groups.count;
   int32_t *scratch = ctm__alloc(env, (n + 1) * sizeof *scratch);
   *order = ctm__alloc(env, (n + 1) * sizeof **order);
@@ -336,7 +341,7 @@ ctm_status ctm__value_groups_order(ctm__env *env, const ctm__value_groups *g, in
     return CTM_NOMEM;
   }
   for (size_t i = 0; i < n; i++) (*order)[i] = (int32_t)i;
-  sort(g, *order, scratch, n);
+  sort(g, lead, *order, scratch, n);
   ctm__free(env, scratch);
   return CTM_OK;
 }

@@ -108,8 +108,8 @@ ctm_status ctm__value_groups_absorb(ctm__env *env, ctm__value_groups *g, const c
 ctm_status ctm__value_groups_merge(ctm__env *env, ctm__value_groups *g, const ctm__value_groups *from, int32_t *map);
 ctm_status ctm__value_groups_save(ctm__env *env, const ctm__value_groups *g, ctm__writer *w);
 ctm_status ctm__value_groups_load(ctm__env *env, ctm__value_groups *g, ctm__reader *r);
-/* Numbers of the groups, ordered by the values of the first `dimensions` dimensions, …, nulls last. */
-ctm_status ctm__value_groups_order(ctm__env *env, const ctm__value_groups *g, int32_t **order);
+/* Numbers of the groups, ordered by their values, nulls last: dimension `lead` first (-1: none), then all in order. */
+ctm_status ctm__value_groups_order(ctm__env *env, const ctm__value_groups *g, int32_t lead, int32_t **order);
 bool ctm__value_is_null(const ctm__value_groups *g, int32_t group, int32_t dimension);
 int64_t ctm__value_int(const ctm__value_groups *g, int32_t group, int32_t dimension);
 double ctm__value_real(const ctm__value_groups *g, int32_t group, int32_t dimension);
