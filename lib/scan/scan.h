@@ -42,6 +42,7 @@ typedef struct ctm__field {
   const int32_t *lut;     /* TEXT by row: slot's code -> code of `dictionary`; NULL: the same. -1 stays -1 */
   ctm__column by_customer; /* when of_customer: arrays by customer number */
   const ctm__dictionary *dictionary; /* TEXT: texts of the codes */
+  int32_t lut_count;         /* entries of lut, one for each code of the slot; 0: not told */
 } ctm__field;
 
 /* ---- where (where.c) ---- */
