@@ -1,4 +1,6 @@
 /* The catalogue as results, read from the SQL tables. */
+#include <stdlib.h>
+
 #include "catalogue_edit.h"
 #include "result.h"
 
@@ -67,9 +69,8 @@ static const list lists[] = {
       {"step", CTM_TYPE_REAL},
       {"better", CTM_TYPE_TEXT},
       {"top", CTM_TYPE_INT},
-      {"description", CTM_TYPE_TEXT},
-      {"code", CTM_TYPE_NULL}}, /* not a column: for `top` */
-     "SELECT name, kind, min, max, step, better, top, description, code FROM surveys ORDER BY name"},
+      {"description", CTM_TYPE_TEXT}},
+     "SELECT name, kind, min, max, step, better, top, description FROM surveys ORDER BY name"},
     {"segments",
      {{"name", CTM_TYPE_TEXT}, {"where", CTM_TYPE_TEXT}, {"description", CTM_TYPE_TEXT}},
      "SELECT name, \"where\", description FROM segments ORDER BY name"},
@@ -100,9 +101,7 @@ static const list lists[] = {
 
 static ctm_status add_columns(ctm__env *env, const list *l, ctm_result *r, int32_t *count) {
   for (*count = 0; *count < MOST_COLUMNS && l->columns[*count].name != NULL; ++*count) {
-    ctm_status status;
-    if (l->columns[*count].type == CTM_TYPE_NULL) break;
-    status = ctm__result_column_add(env, r, l->columns[*count].name, l->columns[*count].type, NULL);
+    ctm_status status = ctm__result_column_add(env, r, l->columns[*count].name, l->columns[*count].type, NULL);
     if (status != CTM_OK) return status;
   }
   return CTM_OK;
@@ -129,22 +128,45 @@ out:
 }
 
 /* A survey's `top` is null in the table when it follows from the scale. */
-static void resolve_top(const ctm__catalogue *c, sqlite3_stmt *s, ctm_result *r) {
-  int64_t code = sqlite3_column_int64(s, 8);
-  if (code >= 0 && code < c->surveys.count) ctm__result_set_int(r, 6, c->survey[code].top);
+static void resolve_top(sqlite3_stmt *s, ctm_result *r) {
+  const char *kind = (const char *)sqlite3_column_text(s, 1);
+  ctm__survey survey = {.min = sqlite3_column_double(s, 2),
+                        .max = sqlite3_column_double(s, 3),
+                        .step = sqlite3_column_double(s, 4)};
+  if (sqlite3_column_type(s, 6) != SQLITE_NULL || kind == NULL) return;
+  for (int32_t i = 0; i < 3; i++)
+    if (strcmp(kind, ctm__survey_kinds[i]) == 0) survey.kind = (ctm__survey_kind)i;
+  ctm__result_set_int(r, 6, ctm__survey_default_top(&survey));
 }
 
-/* A frame's customers are in its table, in the order of their labels. */
+typedef struct frame_customer {
+  const char *name, *segment;
+} frame_customer;
+
+static int by_name(const void *a, const void *b) {
+  return strcmp(((const frame_customer *)a)->name, ((const frame_customer *)b)->name);
+}
+
+/* A frame's customers are in its table; of the kind of their identities nothing is kept. */
 static ctm_status list_frame_customers(ctm__env *env, const ctm_store *store, ctm_result *r) {
   const ctm__table *table = store->frame;
+  size_t count = table == NULL ? 0 : table->customers;
+  frame_customer *customers = ctm__alloc(env, count * sizeof *customers);
   ctm_status status = CTM_OK;
-  for (size_t i = 0; table != NULL && i < table->customers; i++) {
+  if (customers == NULL) return CTM_NOMEM;
+  for (size_t i = 0; i < count; i++) {
+    int32_t segment = table->segment == NULL ? -1 : table->segment[i];
+    customers[i].name = ctm__dictionary_text(table->labels, table->customer_label[i]);
+    customers[i].segment = segment < 0 ? NULL : ctm__dictionary_text(&store->catalogue.segments, segment);
+  }
+  qsort(customers, count, sizeof *customers, by_name);
+  for (size_t i = 0; i < count; i++) {
     CTM__TRY(ctm__result_row(env, r));
-    CTM__TRY(ctm__result_set_text(env, r, 0, ctm__dictionary_text(table->labels, table->customer_label[i])));
-    if (table->segment != NULL && table->segment[i] >= 0)
-      CTM__TRY(ctm__result_set_text(env, r, 3, ctm__dictionary_text(&store->catalogue.segments, table->segment[i])));
+    CTM__TRY(ctm__result_set_text(env, r, 0, customers[i].name));
+    CTM__TRY(ctm__result_set_text(env, r, 3, customers[i].segment));
   }
 out:
+  ctm__free(env, customers);
   return status;
 }
 
@@ -163,7 +185,7 @@ static ctm_status run_list(ctm_store *store, const list *l, ctm_result *r) {
     code = sqlite3_step(statement);
     if (code != SQLITE_ROW) break;
     CTM__TRY(add_row(env, l, columns, statement, r));
-    if (strcmp(l->what, "surveys") == 0) resolve_top(&store->catalogue, statement, r);
+    if (strcmp(l->what, "surveys") == 0) resolve_top(statement, r);
   }
   if (code != SQLITE_DONE) status = ctm__sqlite_fail(env, db, code, "listing");
 out:
