@@ -21,13 +21,27 @@ typedef struct ctm__snapshot {
   char *store_name;      /* path, ":memory:" or "frame" */
   int64_t journal_rows;  /* stamp for provenance */
   int64_t last_sequence; /* … */
+  /* private: */
+  struct ctm__shared_table *shared;  /* owns `table` */
+  const int32_t *identity_customer;  /* by identity number: the customer's number in `table` or -1; NULL for frames */
+  int64_t identity_count;
 } ctm__snapshot;
+
+/* A table that several snapshots and a frame's store hold: freed with the last. */
+typedef struct ctm__shared_table {
+  atomic_int references;
+  ctm__env env;
+  ctm__table *table;
+  int32_t *identity_customer;
+  int64_t identity_count;
+} ctm__shared_table;
 
 void ctm__snapshot_keep(ctm__snapshot *snapshot);
 void ctm__snapshot_drop(ctm__snapshot *snapshot); /* NULL is fine; any thread */
 
 struct ctm_store {
-  ctm__env env; /* error of the last failing call */
+  ctm__env env;    /* error of the call that runs */
+  ctm_error last;  /* of the last failing call: what ctm_message tells */
   ctm__mutex *mutex;
   pid_t process; /* that opened it: another one is a fork */
   char *path;    /* NULL: memory */
@@ -41,14 +55,26 @@ struct ctm_store {
   bool writing;            /* a write transaction is open */
   ctm_recorder *recorder;  /* the open one */
   ctm__snapshot *snapshot; /* newest taken; NULL: none */
-  void *statements;        /* lib/store's cache of prepared statements */
-  void *identities;        /* lib/store's cache of identities */
+  struct ctm__statements *statements; /* prepared ones, by text */
+  struct ctm__identities *identities; /* cache: (kind, value) to number */
+  ctm__shared_table *shared_frame;    /* of a frame, once a snapshot was taken */
+  sqlite3 *reader;         /* second connection: what is committed while a recorder writes; opened when needed */
+  char *vfs;               /* name given at opening; NULL: the default */
+  int32_t busy_timeout_ms;
+  bool immutable;          /* read-only where WAL's shared memory cannot be had */
+  int64_t generation;      /* commits of this handle */
+  int64_t data_version;    /* SQLite's: commits of others that the caches have seen */
+  int64_t snapshot_generation, snapshot_data_version;             /* what `snapshot` was taken at */
+  int64_t count, count_generation, count_data_version;            /* ctm_count's last answer; generation -1: none */
+  ctm__writer scratch;        /* attributes being encoded */
+  int64_t attribute_sequence; /* of the last customer attribute set; -1: to be read */
 };
 
 /* Every public function on a store begins and ends with these. Enter checks NULL (returns CTM_INVALID without a
  * handle to leave a message on), fork, takes the mutex and clears the error. Leave gives the mutex back and returns
  * its argument. When enter fails, do not leave. */
 ctm_status ctm__enter(ctm_store *store);
+/* Keeps a failure's text for ctm_message. */
 ctm_status ctm__leave(ctm_store *store, ctm_status status);
 
 /* SQLite's code becomes ours; keeps the extended code and SQLite's message. */
@@ -66,6 +92,70 @@ ctm_status ctm__run(ctm_store *store, sqlite3_stmt *statement, const char *doing
 ctm_status ctm__write_begin(ctm_store *store, bool catalogue_only);
 ctm_status ctm__write_commit(ctm_store *store);
 void ctm__write_rollback(ctm_store *store); /* keeps the error that is there */
+/* Write transactions are refused (CTM_INVALID) while a recorder is open: its own go around that check. */
+ctm_status ctm__transaction_begin(ctm_store *store);
+
+/* Read the catalogue again and forget cached identities when another connection has committed. Write_begin and
+ * read_begin have done it already. */
+ctm_status ctm__refresh(ctm_store *store);
+/* Forget what was cached from the database. */
+void ctm__forget(ctm_store *store);
+
+/* A read transaction over what is committed: on the store's own connection, or, while a recorder has uncommitted
+ * rows, on the second one; a memory store has no second one and refuses then (CTM_INVALID), so that what a reader
+ * sees never depends on rows that may be taken back. */
+ctm_status ctm__read_begin(ctm_store *store, sqlite3 **db);
+void ctm__read_end(ctm_store *store, sqlite3 *db);
+
+/* private to lib/store */
+ctm_status ctm__customer_update(ctm_store *store, const char *kind, const char *value, const ctm_attribute *attributes,
+                                size_t count, const char *segment);
+void ctm__frame_release(ctm_store *store);
+void ctm__recorder_orphan(ctm_recorder *recorder); /* its store closes */
+void ctm__statements_free(ctm_store *store, bool finalize);
+ctm_status ctm__catalogue_reload(ctm_store *store);
+/* Open one more connection to the store's file; SQLite's code, with *status where libctm failed itself. */
+int ctm__connect(ctm_store *store, int flags, bool immutable, sqlite3 **db, ctm_status *status);
+
+/* One number from SQL; 0 for NULL or no row. */
+ctm_status ctm__sql_integer(ctm__env *env, sqlite3 *db, const char *sql, int64_t *value);
+
+/* ---- schema: migrations in order; number i brings a store from version i to i + 1 (0 is an empty file) ------------- */
+enum { CTM__APPLICATION_ID = 0x43544d31 /* "CTM1" */, CTM__FORMAT_VERSION = 1 };
+typedef struct ctm__migration {
+  const char *const *sql; /* texts to run, ended by NULL */
+  ctm_status (*step)(ctm_store *store); /* after the texts; may be NULL */
+} ctm__migration;
+extern const ctm__migration ctm__migrations[];
+extern const int32_t ctm__migration_count; /* the schema version of this library */
+/* Bring the open file to version `count` in one transaction; CTM_NEWER when it is beyond. */
+ctm_status ctm__migrate(ctm_store *store, const ctm__migration *migrations, int32_t count);
+
+/* ---- identities ------------------------------------------------------------------------------------------------- */
+ctm_status ctm__identities_new(ctm_store *store);
+void ctm__identities_clear(ctm_store *store);
+void ctm__identities_free(ctm_store *store);
+/* kind NULL: "id". *number is 0 when unknown and not `make`. */
+ctm_status ctm__identity(ctm_store *store, const char *kind, const char *value, bool make, int64_t *number);
+/* Two identities are one customer. */
+ctm_status ctm__identity_link(ctm_store *store, int64_t a, int64_t b);
+/* Attributes and segment of a customer under one of its identities; nothing is written when it fails for its data. */
+ctm_status ctm__customer_write(ctm_store *store, int64_t identity, const ctm_attribute *attributes,
+                               const int32_t *codes, const ctm_type *types, size_t count, int32_t segment);
+
+/* ---- attributes of interactions as bytes: (code, type, value)… ------------------------------------------------------ */
+ctm_status ctm__attribute_write(ctm__env *env, ctm__writer *w, int32_t code, ctm_type type,
+                                const ctm_attribute *attribute);
+typedef struct ctm__attribute_value {
+  int32_t code;
+  ctm_type type;
+  int64_t integer;
+  double real;
+  const char *text; /* not NUL-terminated */
+  size_t length;
+} ctm__attribute_value;
+/* The next one; text is borrowed from the bytes. CTM_CORRUPT for anything ctm__attribute_write cannot have written. */
+ctm_status ctm__attribute_read(ctm__env *env, ctm__reader *r, ctm__attribute_value *value);
 
 /* One interaction into the journal, inside a write transaction. Data errors (CTM_INVALID, CTM_TYPE, CTM_UNKNOWN …)
  * leave the transaction usable and have written nothing of this row; ctm__data_error tells them from the rest. */

@@ -1,0 +1,79 @@
+/* The SQL schema and its migrations. */
+#include <stdio.h>
+
+#include "store.h"
+#include "catalogue.h"
+
+static const char store_schema[] =
+    "CREATE TABLE meta(key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;"
+    /* a (kind, value) pair by which somebody is known; numbers are never rewritten */
+    "CREATE TABLE identities(number INTEGER PRIMARY KEY, kind TEXT NOT NULL, value TEXT NOT NULL,"
+    " UNIQUE(value, kind)) STRICT;"
+    /* only where the customer is another number than the identity's own: the lowest of the group */
+    "CREATE TABLE identity_links(identity INTEGER PRIMARY KEY, customer INTEGER NOT NULL,"
+    " FOREIGN KEY(identity) REFERENCES identities(number), FOREIGN KEY(customer) REFERENCES identities(number)) STRICT;"
+    "CREATE INDEX identity_links_customer ON identity_links(customer);"
+    /* `sequence` orders what was set, over both tables: among a customer's identities the last one set holds */
+    "CREATE TABLE customer_attributes(identity INTEGER NOT NULL REFERENCES identities(number),"
+    " attribute INTEGER NOT NULL, value ANY, sequence INTEGER NOT NULL,"
+    " PRIMARY KEY(identity, attribute)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE customer_segment(identity INTEGER PRIMARY KEY REFERENCES identities(number),"
+    " segment INTEGER NOT NULL, sequence INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE loads(number INTEGER PRIMARY KEY, source TEXT, time INTEGER NOT NULL,"
+    " loaded INTEGER, duplicates INTEGER, rejected INTEGER) STRICT;"
+    /* the journal, in order of recording; flags: 1 the time is a date only */
+    "CREATE TABLE interactions(seq INTEGER PRIMARY KEY, identity INTEGER, time INTEGER NOT NULL,"
+    " touchpoint INTEGER NOT NULL, channel INTEGER, value REAL, survey INTEGER, score REAL, about INTEGER,"
+    " case_id TEXT, key INTEGER, load INTEGER NOT NULL, flags INTEGER NOT NULL, attributes BLOB) STRICT;"
+    "CREATE UNIQUE INDEX interactions_key ON interactions(coalesce(identity, 0), time, touchpoint, key)"
+    " WHERE key IS NOT NULL;"
+    "CREATE TABLE texts(seq INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;";
+
+static const char *const version_1[] = {store_schema, ctm__catalogue_schema, NULL};
+
+static ctm_status write_meta(ctm_store *store) {
+  char sql[400];
+  snprintf(sql, sizeof sql,
+           "INSERT INTO meta(key, value) VALUES ('format', %d), ('created', %lld), ('created_by', '%s'),"
+           " ('catalogue_version', 0)",
+           (int)CTM__FORMAT_VERSION, (long long)ctm__now(), ctm_version());
+  return ctm__sql(store, sql);
+}
+
+const ctm__migration ctm__migrations[] = {{version_1, write_meta}};
+const int32_t ctm__migration_count = (int32_t)CTM__COUNT(ctm__migrations);
+
+ctm_status ctm__migrate(ctm_store *store, const ctm__migration *migrations, int32_t count) {
+  int64_t version;
+  char sql[100];
+  ctm_status status;
+  CTM__TRY(ctm__sql_integer(&store->env, store->db, "PRAGMA user_version", &version));
+  if (version == count) return CTM_OK;
+  if (version < count) {
+    if (store->flags & CTM_OPEN_READ_ONLY)
+      return ctm__fail(&store->env, CTM_READONLY,
+                       "the store has schema version %lld and must be brought to %d, but was opened read-only",
+                       (long long)version, (int)count);
+    CTM__TRY(ctm__sql(store, "BEGIN IMMEDIATE"));
+    /* another process may have been here first */
+    CTM__TRY(ctm__sql_integer(&store->env, store->db, "PRAGMA user_version", &version));
+  }
+  if (version > count || version < 0) {
+    status = ctm__fail(&store->env, version < 0 ? CTM_CORRUPT : CTM_NEWER,
+                       "the store has schema version %lld; this libctm (%s) knows versions up to %d", (long long)version,
+                       ctm_version(), (int)count);
+    goto out;
+  }
+  for (int64_t from = version; from < count; from++) {
+    for (const char *const *text = migrations[from].sql; text != NULL && *text != NULL; text++)
+      CTM__TRY(ctm__sql(store, *text));
+    if (migrations[from].step != NULL) CTM__TRY(migrations[from].step(store));
+  }
+  snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d", (int)CTM__APPLICATION_ID, (int)count);
+  CTM__TRY(ctm__sql(store, sql));
+  CTM__TRY(ctm__sql(store, "COMMIT"));
+  return CTM_OK;
+out:
+  if (!sqlite3_get_autocommit(store->db)) sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+  return status;
+}
