@@ -1,0 +1,224 @@
+/* Everything that must hold in a store: SQLite's own checks, then what libctm relies on. */
+#include <math.h>
+
+#include "store.h"
+#include "times.h"
+
+static ctm_status broken(ctm__env *env, const char *what, int64_t which) {
+  return ctm__fail(env, CTM_CORRUPT, what, (long long)which);
+}
+
+/* SQLite's findings: the first row that is not "ok". */
+static ctm_status check_sqlite(ctm__env *env, sqlite3 *db) {
+  sqlite3_stmt *s = NULL;
+  ctm_status status = CTM_OK;
+  int code = sqlite3_prepare_v2(db, "PRAGMA integrity_check(1)", -1, &s, NULL);
+  if (code == SQLITE_OK && (code = sqlite3_step(s)) == SQLITE_ROW) {
+    const char *finding = (const char *)sqlite3_column_text(s, 0);
+    if (finding == NULL) status = ctm__fail(env, CTM_NOMEM, "out of memory checking the file");
+    else if (strcmp(finding, "ok") != 0) status = ctm__fail(env, CTM_CORRUPT, "the file is damaged: %s", finding);
+  } else {
+    status = ctm__sqlite_fail(env, db, code, "checking the file");
+  }
+  sqlite3_finalize(s);
+  if (status != CTM_OK) return status;
+
+  code = sqlite3_prepare_v2(db, "PRAGMA foreign_key_check", -1, &s, NULL);
+  if (code == SQLITE_OK && (code = sqlite3_step(s)) == SQLITE_ROW)
+    status = ctm__fail(env, CTM_CORRUPT, "table %s, row %lld: what it refers to in %s does not exist",
+                       (const char *)sqlite3_column_text(s, 0), (long long)sqlite3_column_int64(s, 1),
+                       (const char *)sqlite3_column_text(s, 2));
+  else if (code != SQLITE_DONE)
+    status = ctm__sqlite_fail(env, db, code, "checking references");
+  sqlite3_finalize(s);
+  return status;
+}
+
+/* Queries that must find nothing; what they find is named. */
+static const struct {
+  const char *sql, *what;
+} never[] = {
+    {"SELECT identity FROM identity_links WHERE customer >= identity",
+     "identity %lld is linked to a number that is not lower"},
+    {"SELECT a.identity FROM identity_links a JOIN identity_links b ON b.identity = a.customer",
+     "identity %lld is linked to one that is itself linked"},
+    {"SELECT number FROM identities WHERE number < 1 OR kind = '' OR value = ''", "identity %lld is empty or misnumbered"},
+    {"SELECT seq FROM texts WHERE seq NOT IN (SELECT seq FROM interactions)",
+     "the text of interaction %lld has no interaction"},
+    {"SELECT i.seq FROM interactions i LEFT JOIN identities n ON n.number = i.identity"
+     " WHERE i.identity IS NOT NULL AND n.number IS NULL",
+     "interaction %lld: its identity does not exist"},
+    {"SELECT seq FROM interactions WHERE load < 0 OR (load > 0 AND load NOT IN (SELECT number FROM loads))",
+     "interaction %lld: its load does not exist"},
+    {"SELECT seq FROM interactions WHERE flags NOT IN (0, 1)", "interaction %lld: it has unknown flags"},
+    {"SELECT i.seq FROM interactions i LEFT JOIN texts t USING (seq)"
+     " WHERE i.survey IS NOT NULL AND i.score IS NULL AND t.seq IS NULL",
+     "interaction %lld: it names a survey without a score or a text"},
+};
+
+static ctm_status check_queries(ctm__env *env, sqlite3 *db) {
+  ctm_status status = CTM_OK;
+  for (size_t i = 0; i < CTM__COUNT(never) && status == CTM_OK; i++) {
+    sqlite3_stmt *s = NULL;
+    int code = sqlite3_prepare_v2(db, never[i].sql, -1, &s, NULL);
+    if (code == SQLITE_OK && (code = sqlite3_step(s)) == SQLITE_ROW)
+      status = broken(env, never[i].what, sqlite3_column_int64(s, 0));
+    else if (code != SQLITE_DONE)
+      status = ctm__sqlite_fail(env, db, code, "checking what must hold");
+    sqlite3_finalize(s);
+  }
+  return status;
+}
+
+static bool code_ok(sqlite3_stmt *s, int column, int32_t count, bool required) {
+  if (sqlite3_column_type(s, column) == SQLITE_NULL) return !required;
+  int64_t code = sqlite3_column_int64(s, column);
+  return code >= 0 && code < count;
+}
+
+static bool on_scale(const ctm__survey *survey, double score) {
+  if (!(score >= survey->min && score <= survey->max)) return false;
+  if (!(survey->step > 0)) return true;
+  double steps = (score - survey->min) / survey->step;
+  return fabs(steps - round(steps)) <= 1e-6;
+}
+
+/* Whether a value may stand in a column of this type; ints may in one that has widened. */
+static bool fits(ctm_type column, ctm_type value) {
+  return column == value || (column == CTM_TYPE_REAL && value == CTM_TYPE_INT);
+}
+
+static ctm_status check_attributes(ctm__env *env, const ctm__catalogue *k, const void *bytes, size_t length) {
+  ctm__reader r = {bytes, length, 0};
+  ctm_status status = CTM_OK;
+  if (length == 0) return ctm__fail(env, CTM_CORRUPT, "its attributes are empty bytes");
+  while (r.at < r.length) {
+    ctm__attribute_value v;
+    CTM__TRY(ctm__attribute_read(env, &r, &v));
+    if (v.code >= k->attributes.count)
+      return ctm__fail(env, CTM_CORRUPT, "attribute %d is not in the catalogue", (int)v.code);
+    if (!fits(k->attribute_type[v.code], v.type))
+      return ctm__fail(env, CTM_CORRUPT, "attribute '%.100s' has another type than the catalogue says",
+                       ctm__dictionary_text(&k->attributes, v.code));
+  }
+out:
+  return status;
+}
+
+static ctm_status check_rows(ctm__env *env, sqlite3 *db, const ctm__catalogue *k) {
+  sqlite3_stmt *s = NULL;
+  ctm_status status = CTM_OK;
+  int code = sqlite3_prepare_v2(db,
+                                "SELECT seq, time, touchpoint, channel, survey, score, about, value, attributes, case_id"
+                                " FROM interactions ORDER BY seq",
+                                -1, &s, NULL);
+  while (code == SQLITE_OK || code == SQLITE_ROW) {
+    code = sqlite3_step(s);
+    if (code != SQLITE_ROW) break;
+    int64_t seq = sqlite3_column_int64(s, 0), time = sqlite3_column_int64(s, 1);
+    bool scored = sqlite3_column_type(s, 5) != SQLITE_NULL;
+    const char *what = NULL;
+    if (time < CTM__TIME_MIN || time > CTM__TIME_MAX) what = "its time lies outside the years 0001 to 9999";
+    else if (!code_ok(s, 2, k->touchpoints.count, true)) what = "its touchpoint is not in the catalogue";
+    else if (!code_ok(s, 3, k->channels.count, false)) what = "its channel is not in the catalogue";
+    else if (!code_ok(s, 4, k->surveys.count, scored)) what = "its survey is not in the catalogue";
+    else if (!code_ok(s, 6, k->touchpoints.count, false)) what = "what it is about is not in the catalogue";
+    else if (isinf(sqlite3_column_double(s, 7))) what = "its value is infinite";
+    else if (scored && !on_scale(&k->survey[sqlite3_column_int(s, 4)], sqlite3_column_double(s, 5)))
+      what = "its score is off the survey's scale";
+    if (what == NULL && sqlite3_column_type(s, 9) != SQLITE_NULL) {
+      const char *name = (const char *)sqlite3_column_text(s, 9);
+      size_t length = (size_t)sqlite3_column_bytes(s, 9);
+      if (name != NULL && (length == 0 || ctm__utf8_valid(name, length) != length)) what = "its case is not UTF-8";
+    }
+    if (what != NULL) {
+      status = ctm__fail(env, CTM_CORRUPT, "interaction %lld: %s", (long long)seq, what);
+      goto out;
+    }
+    if (sqlite3_column_type(s, 8) != SQLITE_NULL) {
+      const void *bytes = sqlite3_column_blob(s, 8);
+      status = check_attributes(env, k, bytes, (size_t)sqlite3_column_bytes(s, 8));
+      if (status != CTM_OK) {
+        if (status == CTM_CORRUPT) ctm__fail_prefix(env, "interaction %lld: ", (long long)seq);
+        goto out;
+      }
+    }
+  }
+  if (code != SQLITE_DONE) status = ctm__sqlite_fail(env, db, code, "checking interactions");
+out:
+  sqlite3_finalize(s);
+  return status;
+}
+
+static ctm_status check_customers(ctm__env *env, sqlite3 *db, const ctm__catalogue *k) {
+  sqlite3_stmt *s = NULL;
+  ctm_status status = CTM_OK;
+  int code = sqlite3_prepare_v2(db, "SELECT identity, attribute, value FROM customer_attributes", -1, &s, NULL);
+  while (code == SQLITE_OK || code == SQLITE_ROW) {
+    code = sqlite3_step(s);
+    if (code != SQLITE_ROW) break;
+    bool good = code_ok(s, 1, k->customer_attributes.count, true);
+    if (good) {
+      ctm_type type = k->customer_attribute_type[sqlite3_column_int(s, 1)];
+      switch (sqlite3_column_type(s, 2)) {
+        case SQLITE_NULL: break;
+        case SQLITE_TEXT: good = type == CTM_TYPE_TEXT; break;
+        case SQLITE_FLOAT: good = type == CTM_TYPE_REAL && isfinite(sqlite3_column_double(s, 2)); break;
+        case SQLITE_INTEGER: good = type != CTM_TYPE_TEXT && type != CTM_TYPE_NULL; break;
+        default: good = false;
+      }
+    }
+    if (!good) {
+      status = broken(env, "identity %lld: an attribute is unknown or of the wrong type", sqlite3_column_int64(s, 0));
+      goto out;
+    }
+  }
+  if (code != SQLITE_DONE) status = ctm__sqlite_fail(env, db, code, "checking what is known of customers");
+  if (status != CTM_OK) goto out;
+  sqlite3_finalize(s);
+  s = NULL;
+  code = sqlite3_prepare_v2(db, "SELECT identity, segment FROM customer_segment", -1, &s, NULL);
+  while (code == SQLITE_OK || code == SQLITE_ROW) {
+    code = sqlite3_step(s);
+    if (code != SQLITE_ROW) break;
+    if (!code_ok(s, 1, k->segments.count, true)) {
+      status = broken(env, "identity %lld: its segment is not in the catalogue", sqlite3_column_int64(s, 0));
+      goto out;
+    }
+  }
+  if (code != SQLITE_DONE) status = ctm__sqlite_fail(env, db, code, "checking segments");
+out:
+  sqlite3_finalize(s);
+  return status;
+}
+
+ctm_status ctm_check(ctm_store *store) {
+  ctm__catalogue catalogue;
+  sqlite3 *db = NULL;
+  int64_t version;
+  ctm__env *env;
+  ctm_status status = ctm__enter(store);
+  if (status != CTM_OK) return status;
+  env = &store->env;
+  memset(&catalogue, 0, sizeof catalogue);
+  CTM__TRY(ctm__read_begin(store, &db));
+  CTM__TRY(check_sqlite(env, db));
+  CTM__TRY(ctm__catalogue_read(env, db, &catalogue)); /* which checks it; the copy in memory is no witness */
+  CTM__TRY(ctm__sql_integer(env, db, "SELECT value FROM meta WHERE key = 'format'", &version));
+  if (version != CTM__FORMAT_VERSION) {
+    status = broken(env, "the format version is %lld", version);
+    goto out;
+  }
+  CTM__TRY(ctm__sql_integer(env, db, "SELECT value FROM meta WHERE key = 'catalogue_version'", &version));
+  if (db == store->db && version != store->catalogue.version) {
+    status = broken(env, "the catalogue's version is %lld, another than was committed", version);
+    goto out;
+  }
+  CTM__TRY(check_queries(env, db));
+  CTM__TRY(check_rows(env, db, &catalogue));
+  CTM__TRY(check_customers(env, db, &catalogue));
+out:
+  ctm__catalogue_free(env, &catalogue);
+  ctm__read_end(store, db);
+  return ctm__leave(store, status);
+}
