@@ -125,6 +125,8 @@ struct ctm__measure {
   int32_t own_dimensions; /* how many bind adds */
   /* Accumulations: made, fed, merged (group i of `from` is group map[i] of `into`), saved, loaded, finished. */
   ctm_status (*begin)(ctm__env *env, const ctm__query *query, void **sums);
+  /* Tell new accumulations what they are bound to; also when nothing will be fed. May be NULL. */
+  ctm_status (*attach)(ctm__env *env, const ctm__bound *bound, void *sums);
   ctm_status (*feed)(ctm__env *env, const ctm__bound *bound, ctm__worker *worker, const ctm__batch *batch);
   ctm_status (*merge)(ctm__env *env, const ctm__query *query, void *into, const void *from, const int32_t *map,
                       int32_t from_groups);
@@ -155,14 +157,22 @@ ctm_status ctm__finish_rows(ctm__env *env, const ctm__finish *with, int32_t lead
                             void *context);
 
 extern const ctm__measure ctm__nps_measure, ctm__csat_measure, ctm__ces_measure, ctm__retention_measure,
-    ctm__funnel_measure, ctm__conversion_measure, ctm__frequency_measure;
+    ctm__funnel_measure, ctm__conversion_measure, ctm__frequency_measure, ctm__timeline_measure;
+
+/* A timeline is no sum over histories: it reads one history. The store is held. */
+ctm_status ctm__timeline_run(ctm__env *env, ctm_store *store, const ctm__query *query, ctm__snapshot *snapshot,
+                             ctm_result **result);
 
 /* By name; NULL when there is none. */
 const ctm__measure *ctm__measure_find(const char *name);
 const ctm__measure *ctm__measure_at(size_t index); /* NULL past the end */
+/* The same with CTM_UNKNOWN and the known ones. */
+ctm_status ctm__measure_named(ctm__env *env, const char *name, const ctm__measure **measure);
 
 /* Ask a store: takes the snapshot, runs, finishes. Enters and leaves the store. */
 ctm_status ctm__ask_typed(ctm_store *store, const ctm__measure *measure, const ctm_selection *selection,
                           const void *options, ctm_result **result);
+/* Leave a failure that came before the store was entered on it. */
+ctm_status ctm__store_fail(ctm_store *store, const ctm__env *env);
 
 #endif
