@@ -57,7 +57,7 @@ int ctm_status_at(int32_t index, ctm_status *status) {
   return 1;
 }
 
-/* What ctm_free frees has no handle that could tell its allocator, so it is always malloc's. */
+/* What ctm_free (lib/result) frees has no handle that could tell its allocator, so it is always malloc's. */
 void *ctm__plain_copy(ctm__env *env, const void *bytes, size_t length) {
   char *copy = length < SIZE_MAX ? malloc(length + 1) : NULL;
   if (copy == NULL) {
@@ -68,5 +68,3 @@ void *ctm__plain_copy(ctm__env *env, const void *bytes, size_t length) {
   copy[length] = '\0';
   return copy;
 }
-
-void ctm_free(void *text) { free(text); }
