@@ -229,8 +229,8 @@ static bool fits(member_kind kind, const ctm__json *node) {
 
 static const char *const kind_words[] = {"a text",
                                          "a number",
-                                         "an int",
-                                         "a duration (\"90d\") or an int of microseconds",
+                                         "an integer",
+                                         "a duration (\"90d\") or an integer of microseconds",
                                          "an array of stages",
                                          "an object of stages with their touchpoints"}; /* by member_kind */
 
