@@ -169,8 +169,6 @@ static ctm_status build_row(load *l) {
   CTM__TRY(text_at(l, m->channel, m->constant_channel, &row->channel));
   CTM__TRY(real_at(l, m->value, &row->value));
   CTM__TRY(real_at(l, m->score, &row->score));
-  row->survey = NULL;
-  if (row->score == row->score) CTM__TRY(text_at(l, m->survey, m->constant_survey, &row->survey));
   CTM__TRY(text_at(l, m->about, NULL, &row->about));
   CTM__TRY(text_at(l, m->case_id, NULL, &row->case_id));
   CTM__TRY(text_at(l, m->key, NULL, &row->key));
@@ -181,6 +179,9 @@ static ctm_status build_row(load *l) {
     l->column = m->text;
     CTM__TRY(ready_text(l, &l->cells[m->text], &row->text));
   }
+  row->survey = NULL; /* one that was asked and not answered is no answer */
+  if (row->score == row->score || (row->text != NULL && row->text[0] != '\0'))
+    CTM__TRY(text_at(l, m->survey, m->constant_survey, &row->survey));
   CTM__TRY(attributes_at(l, m->attribute, m->attribute_count, l->attribute_type, l->attributes, &row->attribute_count));
   CTM__TRY(attributes_at(l, m->customer_attribute, m->customer_attribute_count, l->customer_attribute_type,
                          l->customer_attributes, &l->extra.customer_attribute_count));
@@ -191,34 +192,47 @@ out:
 
 /* ---- rejecting ---------------------------------------------------------------------------------------------------- */
 
-/* The store refused the row: at which column? Asks the catalogue again about each candidate. */
-static void blame(load *l, ctm_status refused) {
+static bool off_scale(load *l) {
+  const char *name = l->row.survey != NULL ? l->row.survey : "default";
+  int32_t code = ctm__dictionary_find(&l->store->catalogue.surveys, name, strlen(name));
+  double score = l->row.score;
+  if (score != score) return false;
+  if (code >= 0) return ctm__catalogue_survey(l->env, l->store, name, score, &code) == CTM_INVALID;
+  return score < 0 || score > 10 || score != (double)(int)score; /* "default" before its first answer */
+}
+
+static int32_t mistyped(load *l, bool of_customer) {
   const ctm__mapping *m = &l->mapping;
-  ctm__env *env = l->env;
-  ctm_error message = env->error;
-  int32_t code;
-  ctm_type type;
-  l->column = -1;
-  if (l->row.score == l->row.score &&
-      ctm__catalogue_survey(env, l->store, l->row.survey, l->row.score, &code) == refused) {
-    l->column = refused == CTM_UNKNOWN && m->survey >= 0 ? m->survey : m->score;
-  } else if (refused == CTM_TYPE || refused == CTM_INVALID) {
-    for (size_t i = 0; l->column < 0 && i < l->row.attribute_count; i++) {
-      const ctm_attribute *a = &l->attributes[i];
-      if (ctm__catalogue_attribute(env, l->store, false, a->name, a->type, &code, &type) != refused) continue;
-      for (size_t c = 0; c < m->attribute_count; c++) {
-        if (l->rows->names[m->attribute[c]] == a->name) l->column = m->attribute[c];
-      }
+  const ctm__catalogue *c = &l->store->catalogue;
+  const ctm__dictionary *names = of_customer ? &c->customer_attributes : &c->attributes;
+  const ctm_type *types = of_customer ? c->customer_attribute_type : c->attribute_type;
+  const ctm_attribute *given = of_customer ? l->customer_attributes : l->attributes;
+  const int32_t *columns = of_customer ? m->customer_attribute : m->attribute;
+  size_t given_count = of_customer ? l->extra.customer_attribute_count : l->row.attribute_count;
+  size_t count = of_customer ? m->customer_attribute_count : m->attribute_count;
+  for (size_t i = 0; i < given_count; i++) {
+    int32_t code = ctm__dictionary_find(names, given[i].name, strlen(given[i].name));
+    if (code < 0 || ctm__type_join(types[code], given[i].type) == types[code]) {
+      if (code < 0 || types[code] != CTM_TYPE_TEXT || given[i].type == CTM_TYPE_TEXT) continue;
+    } else if (types[code] == CTM_TYPE_INT && given[i].type == CTM_TYPE_REAL) {
+      continue;
     }
-    for (size_t i = 0; l->column < 0 && i < l->extra.customer_attribute_count; i++) {
-      const ctm_attribute *a = &l->customer_attributes[i];
-      if (ctm__catalogue_attribute(env, l->store, true, a->name, a->type, &code, &type) != refused) continue;
-      for (size_t c = 0; c < m->customer_attribute_count; c++) {
-        if (l->rows->names[m->customer_attribute[c]] == a->name) l->column = m->customer_attribute[c];
-      }
+    for (size_t k = 0; k < count; k++) {
+      if (l->rows->names[columns[k]] == given[i].name) return columns[k];
     }
   }
-  env->error = message;
+  return -1;
+}
+
+/* The store refused the row: at which column? Looks at the catalogue again and changes nothing. */
+static void blame(load *l, ctm_status refused) {
+  ctm_error message = l->env->error;
+  l->column = -1;
+  if (refused == CTM_UNKNOWN && l->row.survey != NULL) l->column = l->mapping.survey;
+  if (refused == CTM_INVALID && off_scale(l)) l->column = l->mapping.score;
+  if (refused == CTM_TYPE) l->column = mistyped(l, false);
+  if (refused == CTM_TYPE && l->column < 0) l->column = mistyped(l, true);
+  l->env->error = message;
 }
 
 static const char *place_word(const ctm__rows *rows) { return rows->typed && rows->met == NULL ? "row" : "line"; }
@@ -280,6 +294,30 @@ static ctm_status attribute_types(load *l) {
 out:
   ctm__free(l->env, wanted);
   ctm__free(l->env, guessed);
+  return status;
+}
+
+/* Names that attributes cannot have fail the load, not each row: tried and taken back. */
+static ctm_status check_names(load *l, bool of_customer) {
+  const ctm__mapping *m = &l->mapping;
+  ctm_store *store = l->store;
+  size_t count = of_customer ? m->customer_attribute_count : m->attribute_count;
+  const ctm__dictionary *names = of_customer ? &store->catalogue.customer_attributes : &store->catalogue.attributes;
+  bool changed_before = store->catalogue_changed;
+  int32_t made = names->count;
+  ctm_status status = CTM_OK;
+  CTM__TRY(ctm__sql(store, "SAVEPOINT attribute_names"));
+  for (size_t i = 0; i < count; i++) {
+    const char *name = l->rows->names[of_customer ? m->customer_attribute[i] : m->attribute[i]];
+    int32_t code;
+    ctm_type type;
+    if (ctm__dictionary_find(names, name, strlen(name)) < 0)
+      CTM__TRY(ctm__catalogue_attribute(l->env, store, of_customer, name, CTM_TYPE_TEXT, &code, &type));
+  }
+  CTM__TRY(ctm__sql(store, "ROLLBACK TO attribute_names; RELEASE attribute_names"));
+  if (names->count != made) CTM__TRY(ctm__catalogue_reload(store));
+  store->catalogue_changed = changed_before;
+out:
   return status;
 }
 
@@ -378,6 +416,8 @@ ctm_status ctm__load(ctm_store *store, ctm__rows *rows, const ctm_load_options *
   l.extra.customer_attributes = l.customer_attributes;
   CTM__TRY(ctm__write_begin(store, false));
   begun = true;
+  CTM__TRY(check_names(&l, false));
+  CTM__TRY(check_names(&l, true));
   CTM__TRY(attribute_types(&l));
   CTM__TRY(ctm__load_begin(store, rows->name, &l.report->load));
   l.extra.load = l.report->load;
