@@ -511,6 +511,40 @@ START_TEST(test_segments) {
   defined("segment", "{\"name\": \"gold\", \"where\": \"\"}");
   defined("segment", "{\"name\": \"friends\", \"where\": \"age > 30\", \"description\": \"of ours\"}");
   lists(store, "segments", "friends|age > 30|of ours\ngold|-|pays more\n");
+  ck_assert_int_eq(ctm_segment_define(store, "new", "age >", NULL), CTM_SYNTAX);
+  ck_assert_ptr_eq(strstr(ctm_message(store), "segment \"new\": "), ctm_message(store));
+  ck_assert_int_eq(ctm_segment_define(store, "new", "age > '\xff'", NULL), CTM_INVALID);
+  lists(store, "segments", "friends|age > 30|of ours\ngold|-|pays more\n");
+}
+END_TEST
+
+START_TEST(test_customers_by_condition) {
+  ctm_attribute age = {"age", CTM_TYPE_INT, 20, 0, NULL};
+  ctm_interaction i = CTM_INTERACTION_INIT;
+  ctm_identity email = {"email", "c@x"};
+  ctm_result *r;
+  i.time = 5;
+  i.touchpoint = "visit";
+  i.customer = "C1";
+  ck_assert_int_eq(ctm_record(store, &i), CTM_OK);
+  i.customer = "C3";
+  ck_assert_int_eq(ctm_record(store, &i), CTM_OK);
+  i.customer = "C2";
+  i.identities = &email;
+  i.identity_count = 1;
+  ck_assert_int_eq(ctm_record(store, &i), CTM_OK);
+  ck_assert_int_eq(ctm_segment_define(store, "young", "age < 30", NULL), CTM_OK);
+  /* Nobody has an age yet. */
+  ck_assert_int_eq(ctm_list(store, "customers", &r), CTM_OK);
+  ck_assert_int_eq(ctm_result_rows(r), 3);
+  ck_assert_int_eq(ctm_result_note_count(r), 1);
+  ck_assert_ptr_nonnull(strstr(ctm_result_note(r, 0), "age"));
+  ctm_result_free(r);
+  ck_assert_int_eq(ctm_customer_set(store, NULL, "C1", &age, 1, "named"), CTM_OK);
+  ck_assert_int_eq(ctm_customer_set(store, "email", "c@x", &age, 1, NULL), CTM_OK);
+  age.integer = 40;
+  ck_assert_int_eq(ctm_customer_set(store, NULL, "C3", &age, 1, NULL), CTM_OK);
+  lists(store, "customers", "C1|id|1|named\nC2|id|2|young\nC3|id|1|-\n");
 }
 END_TEST
 
@@ -953,7 +987,7 @@ START_TEST(test_memory_inside) {
 END_TEST
 
 START_TEST(test_memory_list) {
-  static const char *const whats[] = {"touchpoints", "journeys", "surveys", "things"};
+  static const char *const whats[] = {"touchpoints", "journeys", "surveys", "customers", "things"};
   memory m = {0, -1, 0, 0};
   ctm_allocator allocator = {allocate, reallocate, release, &m};
   ctm_open_options options = CTM_OPEN_OPTIONS_INIT;
@@ -961,10 +995,20 @@ START_TEST(test_memory_list) {
   options.allocator = &allocator;
   ck_assert_int_eq(ctm_open(NULL, &options, &s, NULL), CTM_OK);
   define_everything(s);
+  {
+    ctm_attribute age = {"age", CTM_TYPE_INT, 20, 0, NULL};
+    ctm_interaction i = CTM_INTERACTION_INIT;
+    i.customer = "C1";
+    i.time = 5;
+    i.touchpoint = "visit";
+    ck_assert_int_eq(ctm_record(s, &i), CTM_OK);
+    ck_assert_int_eq(ctm_customer_set(s, NULL, "C1", &age, 1, NULL), CTM_OK);
+    lists(s, "customers", "C1|id|1|g1\n");
+  }
   for (size_t i = 0; i < CTM__COUNT(whats); i++) {
     for (long long n = 0;; n++) {
       ctm_result *r = (ctm_result *)&m;
-      ctm_status status, wanted = i == 3 ? CTM_UNKNOWN : CTM_OK;
+      ctm_status status, wanted = i == 4 ? CTM_UNKNOWN : CTM_OK;
       m.failed = 0;
       m.until_failure = n;
       status = ctm_list(s, whats[i], &r);
@@ -1026,6 +1070,7 @@ int main(void) {
   tcase_add_test(defining, test_journeys);
   tcase_add_test(defining, test_journeys_refused);
   tcase_add_test(defining, test_segments);
+  tcase_add_test(defining, test_customers_by_condition);
   tcase_add_test(defining, test_json);
   tcase_add_test(defining, test_lists);
   tcase_add_test(defining, test_attributes);

@@ -3,6 +3,7 @@
 
 #include "catalogue_edit.h"
 #include "result.h"
+#include "scan.h"
 
 typedef struct listed_column {
   const char *name;
@@ -86,7 +87,8 @@ static const list lists[] = {
      "SELECT i.value, i.kind, 1 + (SELECT count(*) FROM identity_links l WHERE l.customer = i.number),"
      " (SELECT g.name FROM customer_segment s JOIN segments g ON g.code = s.segment WHERE s.identity = i.number"
      "   OR s.identity IN (SELECT l.identity FROM identity_links l WHERE l.customer = i.number)"
-     "  ORDER BY s.sequence DESC LIMIT 1)"
+     "  ORDER BY s.sequence DESC LIMIT 1),"
+     " i.number" /* no column of the result */
      " FROM identities i WHERE NOT EXISTS (SELECT 1 FROM identity_links l WHERE l.identity = i.number)"
      " ORDER BY i.value, i.kind"},
     {"loads",
@@ -139,6 +141,46 @@ static void resolve_top(sqlite3_stmt *s, ctm_result *r) {
   ctm__result_set_int(r, 6, ctm__survey_default_top(&survey));
 }
 
+/* Segments by condition hold the customers that measures see: they are asked of a scan. */
+typedef struct conditions {
+  ctm__snapshot *snapshot; /* NULL: there are no conditions */
+  ctm__scan scan;
+} conditions;
+
+static void conditions_close(ctm__env *env, conditions *c) {
+  if (c->snapshot == NULL) return;
+  ctm__scan_close(env, &c->scan);
+  ctm__snapshot_drop(c->snapshot);
+  c->snapshot = NULL;
+}
+
+static ctm_status conditions_open(ctm_store *store, conditions *c, ctm_result *r) {
+  static const ctm_selection everything = CTM_SELECTION_INIT;
+  ctm__env *env = &store->env;
+  bool any = false;
+  ctm_status status;
+  memset(c, 0, sizeof *c);
+  CTM__TRY(ctm__refresh(store));
+  for (int32_t i = 0; i < store->catalogue.segments.count; i++) any = any || store->catalogue.segment_where[i] != NULL;
+  if (!any || (store->is_frame && store->frame == NULL)) return CTM_OK;
+  CTM__TRY(ctm__snapshot_take(store, &c->snapshot, NULL, NULL));
+  CTM__TRY(ctm__scan_open(env, c->snapshot, &everything, &c->scan));
+  status = ctm__scan_segments(env, &c->scan);
+  if (status == CTM_UNKNOWN || status == CTM_TYPE || status == CTM_SYNTAX) {
+    /* A condition about an attribute that nobody has yet is no reason to hide the customers. */
+    status = ctm__result_note(env, r, "segments by condition are left out: %s", env->error.message);
+    conditions_close(env, c);
+  }
+out:
+  return status;
+}
+
+/* The segment of the snapshot's customer, or NULL. */
+static const char *segment_of(const conditions *c, int64_t customer) {
+  int32_t segment = c->snapshot == NULL || customer < 0 ? -1 : c->scan.segments[customer];
+  return segment < 0 ? NULL : ctm__dictionary_text(&c->snapshot->catalogue.segments, segment);
+}
+
 typedef struct frame_customer {
   const char *name, *segment;
 } frame_customer;
@@ -148,16 +190,17 @@ static int by_name(const void *a, const void *b) {
 }
 
 /* A frame's customers are in its table; of the kind of their identities nothing is kept. */
-static ctm_status list_frame_customers(ctm__env *env, const ctm_store *store, ctm_result *r) {
+static ctm_status list_frame_customers(ctm__env *env, const ctm_store *store, const conditions *c, ctm_result *r) {
   const ctm__table *table = store->frame;
   size_t count = table == NULL ? 0 : table->customers;
   frame_customer *customers = ctm__alloc(env, count * sizeof *customers);
   ctm_status status = CTM_OK;
   if (customers == NULL) return CTM_NOMEM;
   for (size_t i = 0; i < count; i++) {
-    int32_t segment = table->segment == NULL ? -1 : table->segment[i];
+    int32_t named = table->segment == NULL ? -1 : table->segment[i];
     customers[i].name = ctm__dictionary_text(table->labels, table->customer_label[i]);
-    customers[i].segment = segment < 0 ? NULL : ctm__dictionary_text(&store->catalogue.segments, segment);
+    customers[i].segment = named < 0 ? segment_of(c, (int64_t)i)
+                                     : ctm__dictionary_text(&store->catalogue.segments, named);
   }
   qsort(customers, count, sizeof *customers, by_name);
   for (size_t i = 0; i < count; i++) {
@@ -170,27 +213,43 @@ out:
   return status;
 }
 
+/* A customer that was not put into a segment by name: the first one whose condition holds. */
+static ctm_status set_segment(ctm__env *env, const conditions *c, sqlite3_stmt *s, ctm_result *r) {
+  int64_t identity = sqlite3_column_int64(s, 4);
+  if (c->snapshot == NULL || sqlite3_column_type(s, 3) != SQLITE_NULL) return CTM_OK;
+  if (c->snapshot->identity_customer == NULL || identity < 0 || identity >= c->snapshot->identity_count) return CTM_OK;
+  return ctm__result_set_text(env, r, 3, segment_of(c, c->snapshot->identity_customer[identity]));
+}
+
 static ctm_status run_list(ctm_store *store, const list *l, ctm_result *r) {
   ctm__env *env = &store->env;
+  conditions conditional = {0};
+  bool customers = strcmp(l->what, "customers") == 0, surveys = strcmp(l->what, "surveys") == 0;
   sqlite3_stmt *statement = NULL;
   sqlite3 *db = NULL;
   int32_t columns;
   int code;
   ctm_status status;
   CTM__TRY(add_columns(env, l, r, &columns));
-  if (store->is_frame && strcmp(l->what, "customers") == 0) return list_frame_customers(env, store, r);
+  if (customers) CTM__TRY(conditions_open(store, &conditional, r));
+  if (customers && store->is_frame) {
+    status = list_frame_customers(env, store, &conditional, r);
+    goto out;
+  }
   CTM__TRY(ctm__read_begin(store, &db));
   code = sqlite3_prepare_v2(db, l->sql, -1, &statement, NULL);
   while (code == SQLITE_OK || code == SQLITE_ROW) {
     code = sqlite3_step(statement);
     if (code != SQLITE_ROW) break;
     CTM__TRY(add_row(env, l, columns, statement, r));
-    if (strcmp(l->what, "surveys") == 0) resolve_top(statement, r);
+    if (surveys) resolve_top(statement, r);
+    if (customers) CTM__TRY(set_segment(env, &conditional, statement, r));
   }
   if (code != SQLITE_DONE) status = ctm__sqlite_fail(env, db, code, "listing");
 out:
   sqlite3_finalize(statement);
   ctm__read_end(store, db);
+  conditions_close(env, &conditional);
   return status;
 }
 

@@ -1,5 +1,17 @@
 /* Segments: named groups of customers. */
 #include "catalogue_edit.h"
+#include "where.h"
+
+/* The attributes it names may come later, so only how it is written is looked at. */
+static ctm_status check_condition(ctm__env *env, const char *name, const char *where) {
+  ctm__where_tree tree = {0};
+  ctm_status status = ctm__free_text_check(env, "condition of a segment", where);
+  if (status != CTM_OK || where == NULL || *where == '\0') return status;
+  status = ctm__where_parse(env, where, &tree);
+  ctm__where_tree_free(env, &tree);
+  if (status != CTM_OK && status != CTM_NOMEM) ctm__fail_prefix(env, "segment \"%.300s\": ", name);
+  return status;
+}
 
 ctm_status ctm__catalogue_segment(ctm__env *env, ctm_store *store, const char *name, int32_t *code) {
   ctm__catalogue *c = &store->catalogue;
@@ -25,8 +37,9 @@ ctm_status ctm__segment_put(ctm_store *store, const char *name, const char *wher
   const char *old;
   int32_t code;
   ctm_status status;
+  CTM__TRY(ctm__name_check(env, "segment", name));
+  CTM__TRY(check_condition(env, name, where));
   CTM__TRY(ctm__catalogue_segment(env, store, name, &code));
-  CTM__TRY(ctm__free_text_check(env, "condition of a segment", where));
   old = c->segment_where[code];
   if (where != NULL && strcmp(where, old == NULL ? "" : old) != 0) {
     if (*where != '\0') {
