@@ -18,9 +18,12 @@ static ctm_store *opened(const char *path) {
   return s;
 }
 
-static void setup(void) { store = opened(NULL); }
+static void setup(void) {
+  store = opened(NULL);
+}
 
-/* ---- the copy in memory as text ----------------------------------------------------------------------------------- */
+/* ---- the copy in memory as text -----------------------------------------------------------------------------------
+ */
 
 static void append(char **text, const char *format, ...) {
   va_list arguments;
@@ -113,9 +116,14 @@ static const char *cell(const ctm_result *r, int64_t row, const char *column) {
   if (ctm_result_is_null(r, row, c)) return "-";
   at = (at + 1) % 8;
   switch (ctm_result_type(r, c)) {
-    case CTM_TYPE_TEXT: return ctm_result_text(r, row, c);
-    case CTM_TYPE_REAL: snprintf(text[at], sizeof text[at], "%g", ctm_result_real(r, row, c)); return text[at];
-    default: snprintf(text[at], sizeof text[at], "%lld", (long long)ctm_result_int(r, row, c)); return text[at];
+    case CTM_TYPE_TEXT:
+      return ctm_result_text(r, row, c);
+    case CTM_TYPE_REAL:
+      snprintf(text[at], sizeof text[at], "%g", ctm_result_real(r, row, c));
+      return text[at];
+    default:
+      snprintf(text[at], sizeof text[at], "%lld", (long long)ctm_result_int(r, row, c));
+      return text[at];
   }
 }
 
@@ -154,7 +162,8 @@ static void refused(const char *what, const char *json, ctm_status status, const
   free(after);
 }
 
-/* ---- defining ----------------------------------------------------------------------------------------------------- */
+/* ---- defining -----------------------------------------------------------------------------------------------------
+ */
 
 START_TEST(test_touchpoint) {
   ctm_touchpoint t = CTM_TOUCHPOINT_INIT;
@@ -175,8 +184,9 @@ START_TEST(test_touchpoint) {
   defined("touchpoint", "{\"name\": \"store.visit\", \"type\": \"human\", \"role\": null}");
   lists(store, "touchpoints", "store|-|-|-|-|-|-|-\nstore.visit|human|store|trial|retail|survey|store|walks in\n");
   /* An empty text clears. */
-  defined("touchpoint", "{\"name\": \"store.visit\", \"type\": \"\", \"channel\": \"\", \"stage\": \"\","
-                        " \"department\": \"\", \"role\": \"\", \"parent\": \"\", \"description\": \"\"}");
+  defined("touchpoint",
+          "{\"name\": \"store.visit\", \"type\": \"\", \"channel\": \"\", \"stage\": \"\","
+          " \"department\": \"\", \"role\": \"\", \"parent\": \"\", \"description\": \"\"}");
   lists(store, "touchpoints", "store|-|-|-|-|-|-|-\nstore.visit|-|-|-|-|-|-|-\n");
   refused("touchpoint", "{\"name\": \"a\", \"type\": \"virtual\", \"channel\": \"new\"}", CTM_INVALID,
           "type \"virtual\" is not one of \"physical\", \"digital\", \"human\", \"event\", \"sensory\"");
@@ -192,7 +202,8 @@ END_TEST
 START_TEST(test_parents) {
   defined("touchpoint", "{\"name\": \"b\", \"parent\": \"a\"}");
   defined("touchpoint", "{\"name\": \"c\", \"parent\": \"b\"}");
-  refused("touchpoint", "{\"name\": \"a\", \"parent\": \"a\"}", CTM_INVALID, "touchpoint \"a\" cannot be its own parent");
+  refused("touchpoint", "{\"name\": \"a\", \"parent\": \"a\"}", CTM_INVALID,
+          "touchpoint \"a\" cannot be its own parent");
   refused("touchpoint", "{\"name\": \"a\", \"parent\": \"c\", \"channel\": \"web\"}", CTM_INVALID,
           "touchpoint \"a\" cannot have the parent \"c\", which lies below it");
   refused("touchpoint", "{\"name\": \"new\", \"parent\": \"new\"}", CTM_INVALID,
@@ -222,11 +233,12 @@ START_TEST(test_names) {
   name[1000] = 'x';
   name[1001] = '\0';
   ck_assert_int_eq(ctm_channel_define(store, name, NULL), CTM_INVALID);
-  snprintf(message, sizeof message,
-           "the name of a channel is 1001 bytes long, at most 1000 are allowed: \"%.60s…\"", name);
+  snprintf(message, sizeof message, "the name of a channel is 1001 bytes long, at most 1000 are allowed: \"%.60s…\"",
+           name);
   ck_assert_str_eq(ctm_message(store), message);
   /* Any other character is fine. */
-  ck_assert_int_eq(ctm_channel_define(store, "Caf\xc3\xa9 \xe6\x97\xa5\xe6\x9c\xac \xf0\x9f\x98\x80 \"'\\", "d"), CTM_OK);
+  ck_assert_int_eq(ctm_channel_define(store, "Caf\xc3\xa9 \xe6\x97\xa5\xe6\x9c\xac \xf0\x9f\x98\x80 \"'\\", "d"),
+                   CTM_OK);
   name[0] = '\0';
   ck_assert_int_eq(ctm_channel_define(NULL, "a", NULL), CTM_INVALID);
   ck_assert_int_eq(ctm_department_define(NULL, "a", NULL), CTM_INVALID);
@@ -356,7 +368,8 @@ START_TEST(test_scores) {
   defined("survey", "{\"name\": \"tenths\", \"kind\": \"csat\", \"max\": 1, \"min\": 0, \"step\": 0.1}");
   i.score = 11;
   ck_assert_int_eq(ctm_record(store, &i), CTM_INVALID);
-  ck_assert_ptr_nonnull(strstr(ctm_message(store), "score 11 is off the scale of survey \"default\" (nps, 0 to 10 by 1)"));
+  ck_assert_ptr_nonnull(
+      strstr(ctm_message(store), "score 11 is off the scale of survey \"default\" (nps, 0 to 10 by 1)"));
   /* What was refused leaves no survey behind. */
   ck_assert_int_eq(ctm__dictionary_find(&store->catalogue.surveys, "default", 7), -1);
   i.survey = "half";
@@ -366,7 +379,8 @@ START_TEST(test_scores) {
   ck_assert_int_eq(ctm_record(store, &i), CTM_INVALID);
   i.score = 5.5;
   ck_assert_int_eq(ctm_record(store, &i), CTM_INVALID);
-  ck_assert_ptr_nonnull(strstr(ctm_message(store), "score 5.5 is off the scale of survey \"half\" (csat, 0.5 to 5 by 0.5)"));
+  ck_assert_ptr_nonnull(
+      strstr(ctm_message(store), "score 5.5 is off the scale of survey \"half\" (csat, 0.5 to 5 by 0.5)"));
   i.score = 4.5;
   ck_assert_int_eq(ctm_record(store, &i), CTM_OK);
   i.survey = "tenths";
@@ -382,16 +396,14 @@ START_TEST(test_scores) {
   ck_assert_ptr_nonnull(strstr(ctm_message(store), "there is no survey \"other\": define it first"));
   i.survey = NULL;
   ck_assert_int_eq(ctm_record(store, &i), CTM_OK);
-  lists(store, "surveys",
-        "default|nps|0|10|1|high|2|-\nhalf|csat|0.5|5|0.5|high|2|-\ntenths|csat|0|1|0.1|high|2|-\n");
+  lists(store, "surveys", "default|nps|0|10|1|high|2|-\nhalf|csat|0.5|5|0.5|high|2|-\ntenths|csat|0|1|0.1|high|2|-\n");
   /* With answers, kind and scale stay; the rest can change. */
   refused("survey", "{\"name\": \"half\", \"min\": 1}", CTM_INVALID,
           "survey \"half\" has answers: its kind and scale cannot change");
   refused("survey", "{\"name\": \"half\", \"kind\": \"ces\", \"max\": 5, \"min\": 0.5, \"step\": 0.5}", CTM_INVALID,
           "survey \"half\" has answers: its kind and scale cannot change");
   defined("survey", "{\"name\": \"half\", \"kind\": \"csat\", \"better\": \"low\", \"top\": 4}");
-  lists(store, "surveys",
-        "default|nps|0|10|1|high|2|-\nhalf|csat|0.5|5|0.5|low|4|-\ntenths|csat|0|1|0.1|high|2|-\n");
+  lists(store, "surveys", "default|nps|0|10|1|high|2|-\nhalf|csat|0.5|5|0.5|low|4|-\ntenths|csat|0|1|0.1|high|2|-\n");
 }
 END_TEST
 
@@ -413,10 +425,12 @@ START_TEST(test_journeys) {
   /* The same again changes nothing, in whichever form. */
   version = store->catalogue.version;
   ck_assert_int_eq(ctm_journey_define(store, &j), CTM_OK);
-  defined("journey", "{\"name\": \"purchase\", \"stages\": [\"awareness\", {\"stage\": \"trial\"}], \"within\": \"90d\","
-                     " \"touchpoints\": {\"awareness\": [\"ad\", \"billboard\"]}}");
-  defined("journey", "{\"name\": \"purchase\", \"stages\": [{\"stage\": \"awareness\", \"touchpoints\":"
-                     " [\"ad\", \"billboard\"]}, \"trial\"], \"within\": 7776000000000}");
+  defined("journey",
+          "{\"name\": \"purchase\", \"stages\": [\"awareness\", {\"stage\": \"trial\"}], \"within\": \"90d\","
+          " \"touchpoints\": {\"awareness\": [\"ad\", \"billboard\"]}}");
+  defined("journey",
+          "{\"name\": \"purchase\", \"stages\": [{\"stage\": \"awareness\", \"touchpoints\":"
+          " [\"ad\", \"billboard\"]}, \"trial\"], \"within\": 7776000000000}");
   defined("journey", "{\"name\": \"purchase\"}");
   ck_assert_int_eq(store->catalogue.version, version);
   /* The touchpoints of a stage without its own list are those whose stage it is. */
@@ -567,8 +581,9 @@ START_TEST(test_json) {
           "member \"position\" of a stage must be an integer, not a real number");
   refused("survey", "{\"name\": \"a\", \"min\": \"0\"}", CTM_TYPE,
           "member \"min\" of a survey must be a number, not a string");
-  refused("journey", "{\"name\": \"a\", \"within\": true}", CTM_TYPE,
-          "member \"within\" of a journey must be a duration (\"90d\") or an integer of microseconds, not a truth value");
+  refused(
+      "journey", "{\"name\": \"a\", \"within\": true}", CTM_TYPE,
+      "member \"within\" of a journey must be a duration (\"90d\") or an integer of microseconds, not a truth value");
   refused("journey", "{\"name\": \"a\", \"stages\": \"b\"}", CTM_TYPE,
           "member \"stages\" of a journey must be an array of stages, not a string");
   refused("journey", "{\"name\": \"a\", \"stages\": [\"b\"], \"touchpoints\": [1]}", CTM_TYPE,
@@ -612,12 +627,13 @@ START_TEST(test_lists) {
 }
 END_TEST
 
-/* ---- attributes --------------------------------------------------------------------------------------------------- */
+/* ---- attributes ---------------------------------------------------------------------------------------------------
+ */
 
 START_TEST(test_attributes) {
-  static const char *const taken[] = {"channel", "stage", "touchpoint", "type",  "department", "survey", "segment",
-                                      "period",  "value", "score",      "about", "time",       "case",   "text",
-                                      "customer"};
+  static const char *const taken[] = {"channel", "stage",   "touchpoint", "type",  "department",
+                                      "survey",  "segment", "period",     "value", "score",
+                                      "about",   "time",    "case",       "text",  "customer"};
   ctm__env *env = &store->env;
   ctm_type type;
   int32_t code;
@@ -643,7 +659,8 @@ START_TEST(test_attributes) {
   for (size_t i = 0; i < CTM__COUNT(taken); i++)
     ck_assert_int_eq(ctm__catalogue_attribute(env, store, false, taken[i], CTM_TYPE_INT, &code, &type), CTM_INVALID);
   ck_assert_str_eq(env->error.message, "an attribute cannot be called \"customer\": the name has a meaning already");
-  ck_assert_int_eq(ctm__catalogue_attribute(env, store, false, "customer.age", CTM_TYPE_INT, &code, &type), CTM_INVALID);
+  ck_assert_int_eq(ctm__catalogue_attribute(env, store, false, "customer.age", CTM_TYPE_INT, &code, &type),
+                   CTM_INVALID);
   ck_assert_int_eq(ctm__catalogue_attribute(env, store, false, "", CTM_TYPE_INT, &code, &type), CTM_INVALID);
   ck_assert_int_eq(ctm__catalogue_attribute(env, store, false, NULL, CTM_TYPE_INT, &code, &type), CTM_INVALID);
   ck_assert_int_eq(ctm__catalogue_attribute(env, store, false, "x", (ctm_type)7, &code, &type), CTM_INVALID);
@@ -689,17 +706,20 @@ START_TEST(test_find_or_create) {
 }
 END_TEST
 
-/* ---- files -------------------------------------------------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------------------------------------------------
+ */
 
 /* One of everything. */
 static const char *const everything[][2] = {
-    {"touchpoint", "{\"name\": \"t2\", \"type\": \"event\", \"channel\": \"c1\", \"stage\": \"s1\", \"department\":"
-                   " \"d1\", \"role\": \"complaint\", \"parent\": \"t1\", \"description\": \"x\"}"},
+    {"touchpoint",
+     "{\"name\": \"t2\", \"type\": \"event\", \"channel\": \"c1\", \"stage\": \"s1\", \"department\":"
+     " \"d1\", \"role\": \"complaint\", \"parent\": \"t1\", \"description\": \"x\"}"},
     {"channel", "{\"name\": \"c2\", \"description\": \"x\"}"},
     {"department", "{\"name\": \"d2\", \"description\": \"x\"}"},
     {"stage", "{\"name\": \"s2\", \"position\": 9, \"description\": \"x\"}"},
-    {"journey", "{\"name\": \"j1\", \"stages\": [{\"stage\": \"s3\", \"touchpoints\": [\"t3\", \"t4\", \"t5\", \"t1\"]},"
-                " \"s1\"], \"within\": \"2w\", \"description\": \"x\"}"},
+    {"journey",
+     "{\"name\": \"j1\", \"stages\": [{\"stage\": \"s3\", \"touchpoints\": [\"t3\", \"t4\", \"t5\", \"t1\"]},"
+     " \"s1\"], \"within\": \"2w\", \"description\": \"x\"}"},
     {"journey", "{\"name\": \"j1\", \"within\": \"3w\"}"},
     {"survey", "{\"name\": \"v1\", \"kind\": \"csat\", \"max\": 4, \"description\": \"x\"}"},
     {"survey", "{\"name\": \"v1\", \"max\": 5, \"better\": \"low\"}"},
@@ -817,7 +837,8 @@ START_TEST(test_damage) {
 }
 END_TEST
 
-/* ---- frames ------------------------------------------------------------------------------------------------------- */
+/* ---- frames -------------------------------------------------------------------------------------------------------
+ */
 
 START_TEST(test_frame) {
   ctm_store *frame;
@@ -828,6 +849,24 @@ START_TEST(test_frame) {
   char *before, *after;
   ck_assert_msg(ctm__open_memory(NULL, &frame, &error) == CTM_OK, "%s", error.message);
   frame->is_frame = true;
+  lists(frame, "customers", "");
+  /* Customers are listed by name, with the segment that the frame names. */
+  {
+    ctm__dictionary labels = {0};
+    int32_t label[2], segments[] = {-1, 0};
+    ck_assert_int_eq(ctm__dictionary_add(&frame->env, &labels, "C2", 2, &label[0]), CTM_OK);
+    ck_assert_int_eq(ctm__dictionary_add(&frame->env, &labels, "C1", 2, &label[1]), CTM_OK);
+    memset(&table, 0, sizeof table);
+    table.rows = table.known_rows = table.customers = 2;
+    table.labels = &labels;
+    table.customer_label = label;
+    table.segment = segments;
+    frame->frame = &table;
+    ck_assert_int_eq(ctm_segment_define(frame, "g1", NULL, NULL), CTM_OK);
+    lists(frame, "customers", "C1|-|-|g1\nC2|-|-|-\n");
+    frame->frame = NULL;
+    ctm__dictionary_free(&frame->env, &labels);
+  }
   define_everything(frame);
   define_everything(store);
   before = agreed(store);
@@ -835,7 +874,6 @@ START_TEST(test_frame) {
   ck_assert_str_eq(before, after);
   free(before);
   free(after);
-  lists(frame, "customers", "");
   memset(&table, 0, sizeof table);
   table.rows = 3;
   table.survey = surveys;
@@ -850,7 +888,8 @@ START_TEST(test_frame) {
 }
 END_TEST
 
-/* ---- memory ------------------------------------------------------------------------------------------------------- */
+/* ---- memory -------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct memory {
   long long live, until_failure; /* allocations to go; negative: never */
@@ -940,9 +979,13 @@ static void run_out(int for_good) {
   ck_assert_int_gt(failures, 50);
 }
 
-START_TEST(test_memory_once) { run_out(0); }
+START_TEST(test_memory_once) {
+  run_out(0);
+}
 END_TEST
-START_TEST(test_memory_for_good) { run_out(1); }
+START_TEST(test_memory_for_good) {
+  run_out(1);
+}
 END_TEST
 
 /* Inside a transaction that goes on: a name is in tables and memory, or in neither. */

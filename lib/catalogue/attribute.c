@@ -4,9 +4,9 @@
 static const char *const type_words[] = {"null", "bool", "int", "real", "text", "time", "date"}; /* by ctm_type */
 
 /* What a condition or `by` means already. */
-static const char *const built_ins[] = {"channel", "stage",   "touchpoint", "type",  "department", "survey",
-                                        "segment", "period",  "value",      "score", "about",      "time",
-                                        "case",    "text",    "customer"};
+static const char *const built_ins[] = {"channel", "stage",   "touchpoint", "type",  "department",
+                                        "survey",  "segment", "period",     "value", "score",
+                                        "about",   "time",    "case",       "text",  "customer"};
 
 static ctm_status widen(ctm_store *store, bool of_customer, int32_t code) {
   sqlite3_stmt *statement = NULL;
@@ -33,8 +33,8 @@ static ctm_status add(ctm__env *env, ctm_store *store, bool of_customer, const c
   if (strncmp(name, "customer.", 9) == 0)
     return ctm__fail(env, CTM_INVALID, "an attribute cannot be called \"%s\": \"customer.\" stands before a customer's",
                      name);
-  CTM__TRY(ctm__prepare(store, "INSERT INTO attributes(of_customer, code, name, type) VALUES(?1, ?2, ?3, ?4)",
-                        &statement));
+  CTM__TRY(
+      ctm__prepare(store, "INSERT INTO attributes(of_customer, code, name, type) VALUES(?1, ?2, ?3, ?4)", &statement));
   CTM__TRY(ctm__bind_int(store, statement, 1, of_customer));
   CTM__TRY(ctm__bind_int(store, statement, 2, next));
   CTM__TRY(ctm__bind_text(store, statement, 3, name));
@@ -83,8 +83,8 @@ ctm_status ctm__catalogue_attribute(ctm__env *env, ctm_store *store, bool of_cus
     if (status != CTM_OK) return status;
     known = (*types)[*code] = CTM_TYPE_REAL;
   } else if (seen != known && seen != CTM_TYPE_NULL && !(known == CTM_TYPE_REAL && seen == CTM_TYPE_INT)) {
-    return ctm__fail(env, CTM_TYPE, "%s \"%s\" is of type %s, not %s",
-                     of_customer ? "customer attribute" : "attribute", name, type_words[known], type_words[seen]);
+    return ctm__fail(env, CTM_TYPE, "%s \"%s\" is of type %s, not %s", of_customer ? "customer attribute" : "attribute",
+                     name, type_words[known], type_words[seen]);
   }
   *type = known;
   return CTM_OK;

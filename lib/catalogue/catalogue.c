@@ -34,8 +34,7 @@ ctm_status ctm__name_check(ctm__env *env, const char *what, const char *name) {
 ctm_status ctm__free_text_check(ctm__env *env, const char *what, const char *text) {
   size_t length = text == NULL ? 0 : strlen(text);
   if (length > 0 && ctm__utf8_valid(text, length) != length)
-    return ctm__fail(env, CTM_INVALID, "the %s is not UTF-8 from byte %zu on", what,
-                     ctm__utf8_valid(text, length) + 1);
+    return ctm__fail(env, CTM_INVALID, "the %s is not UTF-8 from byte %zu on", what, ctm__utf8_valid(text, length) + 1);
   return CTM_OK;
 }
 
@@ -56,7 +55,9 @@ ctm_status ctm__choice(ctm__env *env, const char *what, const char *word, const 
 
 /* ---- edits ------------------------------------------------------------------------------------------------------- */
 
-ctm_status ctm__edit_begin(ctm_store *store) { return ctm__write_begin(store, true); }
+ctm_status ctm__edit_begin(ctm_store *store) {
+  return ctm__write_begin(store, true);
+}
 
 ctm_status ctm__edit_end(ctm_store *store, ctm_status status) {
   if (status == CTM_OK) status = ctm__write_commit(store);
@@ -210,8 +211,7 @@ ctm_status ctm__catalogue_copy(ctm__env *env, const ctm__catalogue *from, ctm__c
   c.touchpoint.capacity = touchpoints;
   CTM__TRY(copy_array(env, from->stage_position, (size_t)from->stages.count, sizeof *c.stage_position,
                       &c.stage_position, &c.stage_capacity));
-  CTM__TRY(copy_array(env, from->survey, (size_t)from->surveys.count, sizeof *c.survey, &c.survey,
-                      &c.survey_capacity));
+  CTM__TRY(copy_array(env, from->survey, (size_t)from->surveys.count, sizeof *c.survey, &c.survey, &c.survey_capacity));
   CTM__TRY(copy_array(env, from->attribute_type, (size_t)from->attributes.count, sizeof *c.attribute_type,
                       &c.attribute_type, &c.attribute_capacity));
   CTM__TRY(copy_array(env, from->customer_attribute_type, (size_t)from->customer_attributes.count,
@@ -308,8 +308,7 @@ static ctm_status next_name(const reading *r, sqlite3_stmt *s, ctm__dictionary *
   int32_t code, expected = names->count;
   const char *name = (const char *)sqlite3_column_text(s, 1);
   ctm_status status;
-  if (name == NULL && sqlite3_column_type(s, 1) != SQLITE_NULL)
-    return ctm__fail(r->env, CTM_NOMEM, "out of memory");
+  if (name == NULL && sqlite3_column_type(s, 1) != SQLITE_NULL) return ctm__fail(r->env, CTM_NOMEM, "out of memory");
   if (name == NULL || sqlite3_column_int64(s, 0) != expected) return corrupt(r, what);
   status = ctm__dictionary_add(r->env, names, name, (size_t)sqlite3_column_bytes(s, 1), &code);
   if (status == CTM_OK && code != expected) status = corrupt(r, what);
@@ -359,8 +358,8 @@ static ctm_status read_touchpoint(const reading *r, sqlite3_stmt *s) {
   if (status != CTM_OK) return status;
   CTM__TRY(reference(r, s, 2, c->channels.count, "a touchpoint's channel is unknown", &c->touchpoint.channel[at]));
   CTM__TRY(reference(r, s, 3, c->stages.count, "a touchpoint's stage is unknown", &c->touchpoint.stage[at]));
-  CTM__TRY(reference(r, s, 4, c->departments.count, "a touchpoint's department is unknown",
-                     &c->touchpoint.department[at]));
+  CTM__TRY(
+      reference(r, s, 4, c->departments.count, "a touchpoint's department is unknown", &c->touchpoint.department[at]));
   /* Parents may come later: checked once all are read. */
   CTM__TRY(reference(r, s, 5, INT32_MAX, "a touchpoint's parent is unknown", &c->touchpoint.parent[at]));
   c->touchpoint.type[at] = word(s, 6, ctm__touchpoint_types, CTM__TOUCHPOINT_TYPES);
@@ -451,8 +450,7 @@ static ctm_status read_survey(const reading *r, sqlite3_stmt *s) {
   points = ctm__survey_points(survey);
   if (!(survey->min < survey->max) || !(survey->step > 0) || !(points <= CTM__SURVEY_POINTS))
     return corrupt(r, "a survey's scale makes no sense");
-  survey->top = sqlite3_column_type(s, 7) == SQLITE_NULL ? ctm__survey_default_top(survey)
-                                                         : sqlite3_column_int(s, 7);
+  survey->top = sqlite3_column_type(s, 7) == SQLITE_NULL ? ctm__survey_default_top(survey) : sqlite3_column_int(s, 7);
   if (survey->top < 1 || survey->top > points) return corrupt(r, "a survey's top boxes make no sense");
   return next_name(r, s, &c->surveys, "codes of surveys have gaps");
 }
@@ -524,8 +522,7 @@ ctm_status ctm__catalogue_read(ctm__env *env, struct sqlite3 *db, ctm__catalogue
   CTM__TRY(each(&r, "SELECT code, name FROM channels ORDER BY code", read_channel));
   CTM__TRY(each(&r, "SELECT code, name FROM departments ORDER BY code", read_department));
   CTM__TRY(each(&r, "SELECT code, name, position FROM stages ORDER BY code", read_stage));
-  CTM__TRY(each(&r,
-                "SELECT code, name, channel, stage, department, parent, type, role FROM touchpoints ORDER BY code",
+  CTM__TRY(each(&r, "SELECT code, name, channel, stage, department, parent, type, role FROM touchpoints ORDER BY code",
                 read_touchpoint));
   CTM__TRY(check_parents(&r));
   CTM__TRY(each(&r,
@@ -545,8 +542,7 @@ ctm_status ctm__catalogue_read(ctm__env *env, struct sqlite3 *db, ctm__catalogue
                 read_journey_touchpoint));
   CTM__TRY(each(&r, "SELECT code, name, kind, min, max, step, better, top FROM surveys ORDER BY code", read_survey));
   CTM__TRY(each(&r, "SELECT code, name, \"where\" FROM segments ORDER BY code", read_segment));
-  CTM__TRY(each(&r, "SELECT code, name, type, of_customer FROM attributes ORDER BY of_customer, code",
-                read_attribute));
+  CTM__TRY(each(&r, "SELECT code, name, type, of_customer FROM attributes ORDER BY of_customer, code", read_attribute));
   ctm__catalogue_free(env, catalogue);
   *catalogue = fresh;
   return CTM_OK;

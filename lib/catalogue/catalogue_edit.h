@@ -31,7 +31,8 @@ ctm_status ctm__bind_real(ctm_store *store, sqlite3_stmt *statement, int at, dou
  * neither. The arrays beside the dictionary must have room already. */
 ctm_status ctm__catalogue_insert(ctm__env *env, ctm_store *store, const char *table, const char *sql,
                                  ctm__dictionary *names, const char *name, int32_t *code);
-/* Set or clear (empty text) a description; NULL leaves it. `sql` updates ?2 of the row with code ?1 where it differs. */
+/* Set or clear (empty text) a description; NULL leaves it. `sql` updates ?2 of the row with code ?1 where it differs.
+ */
 ctm_status ctm__catalogue_describe(ctm_store *store, const char *sql, int32_t code, const char *description);
 
 /* Room for `count` entries in the arrays beside a dictionary. */

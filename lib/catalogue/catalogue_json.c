@@ -16,10 +16,13 @@ enum { MOST_MEMBERS = 10 };
 typedef struct concept {
   const char *what;
   member members[MOST_MEMBERS];
-  ctm_status (*put)(ctm_store *store, const ctm__json *const *given);
-} concept;
+  ctm_status (*put)(ctm_store * store, const ctm__json *const *given);
+}
+concept;
 
-static const char *text_of(const ctm__json *node) { return node == NULL ? NULL : node->as.string; }
+static const char *text_of(const ctm__json *node) {
+  return node == NULL ? NULL : node->as.string;
+}
 
 static double number_of(const ctm__json *node) {
   double value = CTM_NO_NUMBER;
@@ -112,8 +115,7 @@ static ctm_status one_stage(ctm__env *env, const ctm__json *item, ctm_journey_st
     stage->stage = item->as.string;
     return CTM_OK;
   }
-  if (item->kind != CTM__JSON_OBJECT)
-    return wrong_type(env, "journey", "stages", "a list of texts or objects", item);
+  if (item->kind != CTM__JSON_OBJECT) return wrong_type(env, "journey", "stages", "a list of texts or objects", item);
   for (const ctm__json *m = ctm__json_first(item); m != NULL; m = m->next) {
     if (strcmp(m->key, "stage") == 0) {
       if (m->kind != CTM__JSON_STRING) return wrong_type(env, "journey's stage", "stage", "a text", m);
@@ -142,8 +144,8 @@ static ctm_status put_journey(ctm_store *store, const ctm__json *const *given) {
     goto out;
   }
   if (given[2] != NULL && given[1] == NULL) {
-    status = ctm__fail(env, CTM_INVALID, "\"touchpoints\" of journey \"%.400s\" need \"stages\" beside them",
-                       journey.name);
+    status =
+        ctm__fail(env, CTM_INVALID, "\"touchpoints\" of journey \"%.400s\" need \"stages\" beside them", journey.name);
     goto out;
   }
   if (given[3] != NULL) {
@@ -217,12 +219,18 @@ static const concept concepts[] = {
 
 static bool fits(member_kind kind, const ctm__json *node) {
   switch (kind) {
-    case TEXT: return node->kind == CTM__JSON_STRING;
-    case NUMBER: return node->kind == CTM__JSON_INT || node->kind == CTM__JSON_REAL;
-    case WHOLE: return node->kind == CTM__JSON_INT;
-    case DURATION: return node->kind == CTM__JSON_STRING || node->kind == CTM__JSON_INT;
-    case STAGES: return node->kind == CTM__JSON_ARRAY;
-    case TOUCHPOINTS: return node->kind == CTM__JSON_OBJECT;
+    case TEXT:
+      return node->kind == CTM__JSON_STRING;
+    case NUMBER:
+      return node->kind == CTM__JSON_INT || node->kind == CTM__JSON_REAL;
+    case WHOLE:
+      return node->kind == CTM__JSON_INT;
+    case DURATION:
+      return node->kind == CTM__JSON_STRING || node->kind == CTM__JSON_INT;
+    case STAGES:
+      return node->kind == CTM__JSON_ARRAY;
+    case TOUCHPOINTS:
+      return node->kind == CTM__JSON_OBJECT;
   }
   return false;
 }
@@ -252,8 +260,8 @@ static ctm_status take_members(ctm__env *env, const concept *what, const ctm__js
     for (at = 0; status == CTM_OK && at < MOST_MEMBERS && what->members[at].name != NULL; at++)
       status = ctm__text_addf(env, &names, "%s%s", at == 0 ? "" : ", ", what->members[at].name);
     if (status == CTM_OK)
-      status = ctm__fail(env, CTM_UNKNOWN, "a %s has no member \"%.200s\": it has %s", what->what, node->key,
-                         names.data);
+      status =
+          ctm__fail(env, CTM_UNKNOWN, "a %s has no member \"%.200s\": it has %s", what->what, node->key, names.data);
     ctm__text_free(env, &names);
     return status;
   }

@@ -121,8 +121,11 @@ static ctm_status add_row(ctm__env *env, const list *l, int32_t columns, sqlite3
         if (text == NULL) return ctm__fail(env, CTM_NOMEM, "out of memory");
         CTM__TRY(ctm__result_set_text(env, r, i, text));
         break;
-      case CTM_TYPE_REAL: ctm__result_set_real(r, i, sqlite3_column_double(s, i)); break;
-      default: ctm__result_set_int(r, i, sqlite3_column_int64(s, i));
+      case CTM_TYPE_REAL:
+        ctm__result_set_real(r, i, sqlite3_column_double(s, i));
+        break;
+      default:
+        ctm__result_set_int(r, i, sqlite3_column_int64(s, i));
     }
   }
 out:
@@ -132,9 +135,8 @@ out:
 /* A survey's `top` is null in the table when it follows from the scale. */
 static void resolve_top(sqlite3_stmt *s, ctm_result *r) {
   const char *kind = (const char *)sqlite3_column_text(s, 1);
-  ctm__survey survey = {.min = sqlite3_column_double(s, 2),
-                        .max = sqlite3_column_double(s, 3),
-                        .step = sqlite3_column_double(s, 4)};
+  ctm__survey survey = {
+      .min = sqlite3_column_double(s, 2), .max = sqlite3_column_double(s, 3), .step = sqlite3_column_double(s, 4)};
   if (sqlite3_column_type(s, 6) != SQLITE_NULL || kind == NULL) return;
   for (int32_t i = 0; i < 3; i++)
     if (strcmp(kind, ctm__survey_kinds[i]) == 0) survey.kind = (ctm__survey_kind)i;
@@ -199,8 +201,8 @@ static ctm_status list_frame_customers(ctm__env *env, const ctm_store *store, co
   for (size_t i = 0; i < count; i++) {
     int32_t named = table->segment == NULL ? -1 : table->segment[i];
     customers[i].name = ctm__dictionary_text(table->labels, table->customer_label[i]);
-    customers[i].segment = named < 0 ? segment_of(c, (int64_t)i)
-                                     : ctm__dictionary_text(&store->catalogue.segments, named);
+    customers[i].segment =
+        named < 0 ? segment_of(c, (int64_t)i) : ctm__dictionary_text(&store->catalogue.segments, named);
   }
   qsort(customers, count, sizeof *customers, by_name);
   for (size_t i = 0; i < count; i++) {
@@ -274,8 +276,8 @@ ctm_status ctm_list(ctm_store *store, const char *what, ctm_result **result) {
   }
   for (size_t i = 0; i < CTM__COUNT(lists); i++)
     CTM__TRY(ctm__text_addf(&store->env, &names, "%s%s", i == 0 ? "" : ", ", lists[i].what));
-  status = ctm__fail(&store->env, CTM_UNKNOWN, "there is no list \"%.200s\", only %s", what == NULL ? "" : what,
-                     names.data);
+  status =
+      ctm__fail(&store->env, CTM_UNKNOWN, "there is no list \"%.200s\", only %s", what == NULL ? "" : what, names.data);
 out:
   ctm__text_free(&store->env, &names);
   ctm_result_free(r);

@@ -140,9 +140,9 @@ ctm_status ctm__journey_put(ctm_store *store, const ctm_journey *given, int64_t 
     c->journey[code] = journey;
     memset(&journey, 0, sizeof journey);
   }
-  CTM__TRY(ctm__catalogue_describe(
-      store, "UPDATE journeys SET description = ?2 WHERE code = ?1 AND description IS NOT ?2", code,
-      given->description));
+  CTM__TRY(ctm__catalogue_describe(store,
+                                   "UPDATE journeys SET description = ?2 WHERE code = ?1 AND description IS NOT ?2",
+                                   code, given->description));
 out:
   ctm__journey_clear(env, &journey);
   return status;

@@ -36,8 +36,7 @@ ctm_status ctm__catalogue_stage(ctm__env *env, ctm_store *store, const char *nam
                                &c->stages, name, code);
 }
 
-ctm_status ctm__stage_put(ctm_store *store, const char *name, bool placed, int32_t position,
-                          const char *description) {
+ctm_status ctm__stage_put(ctm_store *store, const char *name, bool placed, int32_t position, const char *description) {
   ctm__catalogue *c = &store->catalogue;
   sqlite3_stmt *statement = NULL;
   int32_t code;

@@ -19,7 +19,9 @@ int32_t ctm__survey_default_top(const ctm__survey *survey) {
 }
 
 /* Whether x is a whole number of steps, within rounding. */
-static bool whole(double x) { return fabs(x - floor(x + 0.5)) <= 1e-9 * CTM__MAX(1.0, fabs(x)); }
+static bool whole(double x) {
+  return fabs(x - floor(x + 0.5)) <= 1e-9 * CTM__MAX(1.0, fabs(x));
+}
 
 static bool on_scale(const ctm__survey *survey, double score) {
   double steps = (score - survey->min) / survey->step;
@@ -38,7 +40,8 @@ static ctm_status check_score(ctm__env *env, const ctm__survey *survey, const ch
 }
 
 /* Write a survey's row, new (code == count) or changed. */
-static ctm_status write_row(ctm_store *store, int32_t code, const char *name, const ctm__survey *survey, bool top_given) {
+static ctm_status write_row(ctm_store *store, int32_t code, const char *name, const ctm__survey *survey,
+                            bool top_given) {
   ctm__env *env = &store->env;
   ctm__catalogue *c = &store->catalogue;
   bool is_new = code == c->surveys.count;
@@ -102,15 +105,19 @@ static ctm_status has_answers(ctm_store *store, int32_t code, bool *answers) {
   if (store->is_frame) {
     const ctm__table *table = store->frame;
     if (table == NULL || table->survey == NULL || table->score == NULL) return CTM_OK;
-    for (size_t i = 0; i < table->rows && !*answers; i++) *answers = table->survey[i] == code && !isnan(table->score[i]);
+    for (size_t i = 0; i < table->rows && !*answers; i++)
+      *answers = table->survey[i] == code && !isnan(table->score[i]);
     return CTM_OK;
   }
-  CTM__TRY(ctm__prepare(store, "SELECT 1 FROM interactions WHERE survey = ?1 AND score IS NOT NULL LIMIT 1",
-                        &statement));
+  CTM__TRY(
+      ctm__prepare(store, "SELECT 1 FROM interactions WHERE survey = ?1 AND score IS NOT NULL LIMIT 1", &statement));
   CTM__TRY(ctm__bind_int(store, statement, 1, code));
   switch (sqlite3_step(statement)) {
-    case SQLITE_ROW: *answers = true; break;
-    case SQLITE_DONE: break;
+    case SQLITE_ROW:
+      *answers = true;
+      break;
+    case SQLITE_DONE:
+      break;
     default:
       status = ctm__sqlite_fail(&store->env, store->db, sqlite3_extended_errcode(store->db), "looking for answers");
   }
@@ -138,8 +145,9 @@ static ctm_status check_scale(ctm__env *env, const char *name, const ctm__survey
     return ctm__fail(env, CTM_INVALID, "the scale of survey \"%.400s\" does not lead from %s to %s in steps of %s",
                      name, min, max, step);
   if (survey->kind == CTM__NPS && (survey->min != 0 || survey->max != 10 || survey->step != 1))
-    return ctm__fail(env, CTM_INVALID, "survey \"%.400s\" is of kind nps: its scale is 0 to 10 by 1, not %s to %s by %s",
-                     name, min, max, step);
+    return ctm__fail(env, CTM_INVALID,
+                     "survey \"%.400s\" is of kind nps: its scale is 0 to 10 by 1, not %s to %s by %s", name, min, max,
+                     step);
   return CTM_OK;
 }
 
@@ -192,8 +200,8 @@ ctm_status ctm__survey_put(ctm_store *store, const ctm_survey *given) {
   if (!is_new && rescaled) {
     CTM__TRY(has_answers(store, code, &answers));
     if (answers) {
-      status = ctm__fail(env, CTM_INVALID, "survey \"%.400s\" has answers: its kind and scale cannot change",
-                         given->name);
+      status =
+          ctm__fail(env, CTM_INVALID, "survey \"%.400s\" has answers: its kind and scale cannot change", given->name);
       goto out;
     }
     top_given = false;
@@ -224,9 +232,9 @@ ctm_status ctm__survey_put(ctm_store *store, const ctm_survey *given) {
   }
   if (is_new || rescaled || survey.better_low != old.better_low || survey.top != old.top)
     CTM__TRY(write_row(store, code, given->name, &survey, top_given));
-  CTM__TRY(ctm__catalogue_describe(
-      store, "UPDATE surveys SET description = ?2 WHERE code = ?1 AND description IS NOT ?2", code,
-      given->description));
+  CTM__TRY(ctm__catalogue_describe(store,
+                                   "UPDATE surveys SET description = ?2 WHERE code = ?1 AND description IS NOT ?2",
+                                   code, given->description));
 out:
   ctm__done(statement);
   return status;

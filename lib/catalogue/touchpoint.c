@@ -121,9 +121,9 @@ ctm_status ctm__touchpoint_put(ctm_store *store, const ctm_touchpoint *given) {
     c->touchpoint.parent[code] = parent;
     store->catalogue_changed = true;
   }
-  CTM__TRY(ctm__catalogue_describe(
-      store, "UPDATE touchpoints SET description = ?2 WHERE code = ?1 AND description IS NOT ?2", code,
-      given->description));
+  CTM__TRY(ctm__catalogue_describe(store,
+                                   "UPDATE touchpoints SET description = ?2 WHERE code = ?1 AND description IS NOT ?2",
+                                   code, given->description));
 out:
   ctm__done(statement);
   return status;
