@@ -457,6 +457,11 @@ static ctm_status fill(ctm__frame *frame, ctm_store *store, const ctm_load_optio
   t->attributes = columns;
   CTM__TRY(attributes(frame, store, true, &of_customers, &of_customer_count));
   CTM__TRY(catalogue_codes(frame, store, ctm__catalogue_segment, m->segment, &segment.codes));
+  if (frame->rows == 0 && ((t->time = ctm__frame_alloc(frame, 1, sizeof *t->time)) == NULL ||
+                           (t->touchpoint = ctm__frame_alloc(frame, 1, sizeof *t->touchpoint)) == NULL)) {
+    status = CTM_NOMEM; /* readers find arrays, however short */
+    goto out;
+  }
   CTM__TRY(progress(frame, options, (int64_t)frame->rows));
   CTM__TRY(find_duplicates(frame, customers.ids, &skip, &skipped));
   CTM__TRY(ctm__frame_order(frame, &customers, skip, skipped, &order, by_customer ? &number : NULL));
