@@ -425,9 +425,6 @@ static ctm_status parse_comparison(parser *p, ctm__ast **out, const char *after)
     if (!sign_ahead && !is && !ahead_word(p, "not") && !ahead_word(p, "in") && !ahead_word(p, "between") &&
         !ahead_word(p, "like"))
       break;
-    if (compared && !is)
-      return ctm__where_fail(p->env, CTM_UNSUPPORTED, p->text, at,
-                             "a comparison cannot be compared; join comparisons by 'and' or 'or'");
     if (++p->depth > CTM__WHERE_MOST_DEPTH) return too_deep(p, at);
     node = node_new(p, CTM__AST_COMPARE, at);
     if (node == NULL) return CTM_NOMEM;
@@ -435,7 +432,11 @@ static ctm_status parse_comparison(parser *p, ctm__ast **out, const char *after)
     if (ahead_word(p, "not")) {
       negated = true;
       CTM__TRY(advance(p));
+      is |= ahead_word(p, "null");
     }
+    if (compared && !is)
+      return ctm__where_fail(p->env, CTM_UNSUPPORTED, p->text, at,
+                             "a comparison cannot be compared; join comparisons by 'and' or 'or'");
     if (sign_ahead) {
       node->op = op;
       CTM__TRY(advance(p));
