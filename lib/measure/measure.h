@@ -127,6 +127,8 @@ struct ctm__measure {
   ctm_status (*begin)(ctm__env *env, const ctm__query *query, void **sums);
   /* Tell new accumulations what they are bound to; also when nothing will be fed. May be NULL. */
   ctm_status (*attach)(ctm__env *env, const ctm__bound *bound, void *sums);
+  /* Once for each scan, before its parts are merged: what a state must know even if nothing is fed. May be NULL. */
+  ctm_status (*learn)(ctm__env *env, const ctm__bound *bound, void *sums);
   ctm_status (*feed)(ctm__env *env, const ctm__bound *bound, ctm__worker *worker, const ctm__batch *batch);
   ctm_status (*merge)(ctm__env *env, const ctm__query *query, void *into, const void *from, const int32_t *map,
                       int32_t from_groups);

@@ -185,6 +185,7 @@ ctm_status ctm__state_feed_snapshot(ctm__env *env, ctm_state *s, ctm__snapshot *
   if (status != CTM_OK) goto out;
   all = (crew){&bound, workers};
   CTM__TRY(ctm__scan_run(env, &scan, count, progress, progress_data, feed_batch, &all));
+  if (s->query->measure->learn != NULL) CTM__TRY(s->query->measure->learn(env, &bound, s->sums));
   for (int32_t i = 0; i < count; i++) CTM__TRY(absorb(env, s, &bound, &workers[i]));
   s->customers += (int64_t)t->customers;
   s->rows += (int64_t)t->rows;
