@@ -58,7 +58,9 @@ static void told_is(const char *bytes, size_t length, char delimiter, const char
   ctm__free(&env, got);
 }
 
-static void setup(void) { ctm__env_init(&env, NULL); }
+static void setup(void) {
+  ctm__env_init(&env, NULL);
+}
 
 START_TEST(test_plain) {
   TOLD("a,b\n1,2\n3,4\n", "2: 1|2\n3: 3|4\n");
@@ -89,12 +91,15 @@ START_TEST(test_quotes) {
 END_TEST
 
 START_TEST(test_bad_rows) {
-  TOLD("a,b,c\n1,2\n1,2,3\n1,2,3,4\n1\n", "2! row: the row has 2 cells, the header 3 [1,2]\n3: 1|2|3\n"
+  TOLD("a,b,c\n1,2\n1,2,3\n1,2,3,4\n1\n",
+       "2! row: the row has 2 cells, the header 3 [1,2]\n3: 1|2|3\n"
        "4! row: the row has 4 cells, the header 3 [1,2,3,4]\n5! row: the row has 1 cell, the header 3 [1]\n");
-  TOLD("a,b\n1,\xff\n\xc3,2\n1,2\n", "2! b: the cell is not valid UTF-8 [\xff]\n3! a: the cell is not valid UTF-8 [\xc3]\n"
+  TOLD("a,b\n1,\xff\n\xc3,2\n1,2\n",
+       "2! b: the cell is not valid UTF-8 [\xff]\n3! a: the cell is not valid UTF-8 [\xc3]\n"
        "4: 1|2\n");
   TOLD("a,b\n\"x\ny\",\xed\xa0\x80\n1,2\n", "3! b: the cell is not valid UTF-8 [\xed\xa0\x80]\n4: 1|2\n");
-  TOLD("a,b\n1,\"x\"y\n1,2\n", "2! b: after the closing quote comes neither a delimiter nor the end of the line (a quote "
+  TOLD("a,b\n1,\"x\"y\n1,2\n",
+       "2! b: after the closing quote comes neither a delimiter nor the end of the line (a quote "
        "inside quotes is written twice) [\"x\"y]\n3: 1|2\n");
   TOLD("a,b\nx\0y,2\n\"x\0\",2\n1,2\n",
        "2! a: the cell holds a NUL byte [x]\n3! a: the cell holds a NUL byte [x]\n4: 1|2\n");
@@ -103,8 +108,7 @@ END_TEST
 
 /* The rows behind a quote that is never closed are read all the same. */
 START_TEST(test_unclosed) {
-  TOLD("a,b\n1,2\n3,\"4\n5,6\n7,8\n",
-       "2: 1|2\n3! b: the quote opened here is never closed [\"4]\n4: 5|6\n5: 7|8\n");
+  TOLD("a,b\n1,2\n3,\"4\n5,6\n7,8\n", "2: 1|2\n3! b: the quote opened here is never closed [\"4]\n4: 5|6\n5: 7|8\n");
   TOLD("a,b\n\"1\n2\",\"3\n4,5\n", "3! b: the quote opened here is never closed [\"3]\n4: 4|5\n");
   TOLD("a,b\n1,\"", "2! b: the quote opened here is never closed [\"]\n");
   TOLD("a,b\n1,\"x\"\"", "2! b: the quote opened here is never closed [\"x\"\"]\n");
@@ -118,7 +122,10 @@ START_TEST(test_headers) {
   TOLD(",b,\n1,2,3\n", "2: 1|2|3\n"); /* columns without a name need not differ */
   TOLD("a,\xff\n", "t.csv, line 1: the name of column 2 is not valid UTF-8");
   TOLD("a,\"b\n1,2\n", "t.csv, line 1, in the header: the quote opened here is never closed");
-  TOLD("\xff\xfe" "a", "t.csv is written in UTF-16; only UTF-8 is read");
+  TOLD(
+      "\xff\xfe"
+      "a",
+      "t.csv is written in UTF-16; only UTF-8 is read");
   told_is("a", 1, '"', "the delimiter must be an ASCII character other than a quote or a line's end");
 }
 END_TEST
@@ -157,7 +164,8 @@ START_TEST(test_long_cells) {
 }
 END_TEST
 
-/* ---- random tables: written, then read, are the same ---------------------------------------------------------------- */
+/* ---- random tables: written, then read, are the same ----------------------------------------------------------------
+ */
 
 static uint64_t state = 88172645463325252ULL;
 static uint32_t below(uint32_t n) {
@@ -168,7 +176,8 @@ static uint32_t below(uint32_t n) {
 }
 
 START_TEST(test_random_tables) {
-  static const char *const pieces[] = {"a", "bc", ",", "\"", "\n", "\r\n", "\r", " ", ";", "\xc3\xa4", "0", "long text here"};
+  static const char *const pieces[] = {"a",  "bc", ",", "\"",       "\n", "\r\n",
+                                       "\r", " ",  ";", "\xc3\xa4", "0",  "long text here"};
   for (int round = 0; round < 4000; round++) {
     static const char *const ends[] = {"\n", "\r\n", "\r"};
     uint32_t columns = 2 + below(5), lines = below(12), filler = round % 200 == 0 ? 100000 : 0;
@@ -184,7 +193,8 @@ START_TEST(test_random_tables) {
         ctm__text cell = {0};
         bool null = below(6) == 0;
         ctm__text_add(&env, &cell, "");
-        for (uint32_t p = null ? 0 : below(6); p > 0; p--) ctm__text_add(&env, &cell, pieces[below(CTM__COUNT(pieces))]);
+        for (uint32_t p = null ? 0 : below(6); p > 0; p--)
+          ctm__text_add(&env, &cell, pieces[below(CTM__COUNT(pieces))]);
         for (uint32_t f = 0; !null && f < filler; f++) ctm__text_add(&env, &cell, "f");
         if (c > 0) {
           ctm__text_add(&env, &csv, ",");
@@ -214,7 +224,8 @@ START_TEST(test_random_tables) {
 }
 END_TEST
 
-/* ---- files and gzip ------------------------------------------------------------------------------------------------- */
+/* ---- files and gzip -------------------------------------------------------------------------------------------------
+ */
 
 static void write_file(char path[200], const char *name, const void *bytes, size_t length) {
   snprintf(path, 200, "%s/%s", folder, name);
@@ -246,7 +257,8 @@ static int64_t count_file(const char *path) {
   bool end;
   int32_t bad;
   int64_t count = 0;
-  if (ctm__input_file(&env, path, &input) != CTM_OK || ctm__csv_open(&env, input, path, ',', &rows) != CTM_OK) return -1;
+  if (ctm__input_file(&env, path, &input) != CTM_OK || ctm__csv_open(&env, input, path, ',', &rows) != CTM_OK)
+    return -1;
   for (;; count++) {
     ctm_status status = rows->next(&env, rows, &cells, &end, &bad);
     if (status != CTM_OK || end) {
@@ -312,20 +324,37 @@ START_TEST(test_files) {
 }
 END_TEST
 
-/* ---- types ---------------------------------------------------------------------------------------------------------- */
+/* ---- types ----------------------------------------------------------------------------------------------------------
+ */
 
 START_TEST(test_types_of_texts) {
   const struct {
     const char *text;
     ctm_type type;
-  } cases[] = {{"", CTM_TYPE_NULL},          {"  ", CTM_TYPE_NULL},       {"0", CTM_TYPE_INT},
-               {"-12", CTM_TYPE_INT},        {" 7 ", CTM_TYPE_INT},       {"007", CTM_TYPE_TEXT},
-               {"00.5", CTM_TYPE_TEXT},      {"0.5", CTM_TYPE_REAL},      {"-.5e3", CTM_TYPE_REAL},
-               {"+49", CTM_TYPE_TEXT},       {"1,5", CTM_TYPE_TEXT},      {"9223372036854775807", CTM_TYPE_INT},
-               {"9223372036854775808", CTM_TYPE_TEXT}, {"nan", CTM_TYPE_TEXT}, {"inf", CTM_TYPE_TEXT},
-               {"true", CTM_TYPE_BOOL},      {"FALSE", CTM_TYPE_BOOL},    {"yes", CTM_TYPE_TEXT},
-               {"2024-02-29", CTM_TYPE_DATE}, {"2023-02-29", CTM_TYPE_TEXT}, {"2024-02-29T10:00", CTM_TYPE_TIME},
-               {"2024-02-29 10:00:00+01:00", CTM_TYPE_TIME}, {"-", CTM_TYPE_TEXT}, {"192.168.0.1", CTM_TYPE_TEXT}};
+  } cases[] = {{"", CTM_TYPE_NULL},
+               {"  ", CTM_TYPE_NULL},
+               {"0", CTM_TYPE_INT},
+               {"-12", CTM_TYPE_INT},
+               {" 7 ", CTM_TYPE_INT},
+               {"007", CTM_TYPE_TEXT},
+               {"00.5", CTM_TYPE_TEXT},
+               {"0.5", CTM_TYPE_REAL},
+               {"-.5e3", CTM_TYPE_REAL},
+               {"+49", CTM_TYPE_TEXT},
+               {"1,5", CTM_TYPE_TEXT},
+               {"9223372036854775807", CTM_TYPE_INT},
+               {"9223372036854775808", CTM_TYPE_TEXT},
+               {"nan", CTM_TYPE_TEXT},
+               {"inf", CTM_TYPE_TEXT},
+               {"true", CTM_TYPE_BOOL},
+               {"FALSE", CTM_TYPE_BOOL},
+               {"yes", CTM_TYPE_TEXT},
+               {"2024-02-29", CTM_TYPE_DATE},
+               {"2023-02-29", CTM_TYPE_TEXT},
+               {"2024-02-29T10:00", CTM_TYPE_TIME},
+               {"2024-02-29 10:00:00+01:00", CTM_TYPE_TIME},
+               {"-", CTM_TYPE_TEXT},
+               {"192.168.0.1", CTM_TYPE_TEXT}};
   for (size_t i = 0; i < CTM__COUNT(cases); i++)
     ck_assert_msg(ctm__text_type(cases[i].text, strlen(cases[i].text)) == cases[i].type, "'%s'", cases[i].text);
 }
@@ -337,8 +366,9 @@ START_TEST(test_guess) {
   ctm_type types[8];
   bool wanted[8] = {true, true, true, true, true, true, true, false}, end;
   int32_t bad;
-  const char text[] = "i,r,b,d,t,x,n,u\n1,1,true,2024-01-01,2024-01-01,1,,1\nbad \"row,\"x\"y\n-2,2.5,FALSE,2024-01-02,"
-                      "2024-01-01T10:00Z,x,\"\",1\n";
+  const char text[] =
+      "i,r,b,d,t,x,n,u\n1,1,true,2024-01-01,2024-01-01,1,,1\nbad \"row,\"x\"y\n-2,2.5,FALSE,2024-01-02,"
+      "2024-01-01T10:00Z,x,\"\",1\n";
   ck_assert_int_eq(open_bytes(text, sizeof text - 1, ',', &rows), CTM_OK);
   ck_assert_int_eq(rows->guess(&env, rows, wanted, types), CTM_OK);
   const ctm_type expected[] = {CTM_TYPE_INT,  CTM_TYPE_REAL, CTM_TYPE_BOOL, CTM_TYPE_DATE,
@@ -351,7 +381,8 @@ START_TEST(test_guess) {
 }
 END_TEST
 
-/* ---- memory --------------------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------------------------------
+ */
 
 static int64_t left_to_give, live;
 static void *stingy(void *data, size_t bytes) {
@@ -422,8 +453,8 @@ int main(void) {
   srunner_run_all(runner, CK_NORMAL);
   int failed = srunner_ntests_failed(runner);
   srunner_free(runner);
-  static const char *const names[] = {"a.csv", "a.csv.gz", "a.txt", "two.gz", "padded.gz", "junk.gz", "cut.gz", "sum.gz",
-                                      "none.csv"};
+  static const char *const names[] = {"a.csv",   "a.csv.gz", "a.txt",  "two.gz",  "padded.gz",
+                                      "junk.gz", "cut.gz",   "sum.gz", "none.csv"};
   for (size_t i = 0; i < CTM__COUNT(names); i++) {
     char path[200];
     snprintf(path, sizeof path, "%s/%s", folder, names[i]);

@@ -40,10 +40,18 @@ static void told(const char *bytes, size_t length, const char *expected) {
       const ctm__cell *c = &cells[i];
       if (i > 0) ctm__text_add(&env, &out, "|");
       switch (c->type) {
-        case CTM_TYPE_NULL: ctm__text_add(&env, &out, "~"); break;
-        case CTM_TYPE_BOOL: ctm__text_addf(&env, &out, "bool %d", (int)c->integer); break;
-        case CTM_TYPE_INT: ctm__text_addf(&env, &out, "int %lld", (long long)c->integer); break;
-        case CTM_TYPE_REAL: ctm__text_addf(&env, &out, "real %g", c->real); break;
+        case CTM_TYPE_NULL:
+          ctm__text_add(&env, &out, "~");
+          break;
+        case CTM_TYPE_BOOL:
+          ctm__text_addf(&env, &out, "bool %d", (int)c->integer);
+          break;
+        case CTM_TYPE_INT:
+          ctm__text_addf(&env, &out, "int %lld", (long long)c->integer);
+          break;
+        case CTM_TYPE_REAL:
+          ctm__text_addf(&env, &out, "real %g", c->real);
+          break;
         default:
           ck_assert_int_eq(c->type, CTM_TYPE_TEXT);
           ck_assert_uint_eq(strlen(c->text), c->length);
@@ -58,7 +66,9 @@ static void told(const char *bytes, size_t length, const char *expected) {
 }
 #define TOLD(bytes, expected) told(bytes, sizeof(bytes) - 1, expected)
 
-static void setup(void) { ctm__env_init(&env, NULL); }
+static void setup(void) {
+  ctm__env_init(&env, NULL);
+}
 
 START_TEST(test_types) {
   TOLD("{\"a\":1,\"b\":\"x\",\"time\":1.5}\n{\"b\":true,\"other\":[1,2]}\n{}\n",
@@ -79,11 +89,14 @@ START_TEST(test_nested) {
 END_TEST
 
 START_TEST(test_refused) {
-  TOLD("{\"a\":1}\n{\"a\":1\n{\"a\":2}\n", "1: int 1|~|~\n"
+  TOLD("{\"a\":1}\n{\"a\":1\n{\"a\":2}\n",
+       "1: int 1|~|~\n"
        "2! not JSON at character 7: expected ',' or '}', found the end of the text [{\"a\":1]\n3: int 2|~|~\n");
-  TOLD("[1]\n7\n\"x\"\nnull\n", "1! the line is an array, not an object [[1]]\n2! the line is an integer, not an object [7]\n"
+  TOLD("[1]\n7\n\"x\"\nnull\n",
+       "1! the line is an array, not an object [[1]]\n2! the line is an integer, not an object [7]\n"
        "3! the line is a string, not an object [\"x\"]\n4! the line is null, not an object [null]\n");
-  TOLD("\n{\"a\":1} {\"a\":2}\n", "2! not JSON at character 9: expected the end of the text, found '{' "
+  TOLD("\n{\"a\":1} {\"a\":2}\n",
+       "2! not JSON at character 9: expected the end of the text, found '{' "
        "[{\"a\":1} {\"a\":2}]\n");
 }
 END_TEST
@@ -129,7 +142,8 @@ START_TEST(test_many_lines) {
   const ctm__cell *cells;
   bool end;
   int32_t bad;
-  for (int i = 0; i < 60000; i++) ctm__text_addf(&env, &text, "{\"a\":%d,\"b\":\"%.*s\"}\n", i, i % 17, "ababababababababab");
+  for (int i = 0; i < 60000; i++)
+    ctm__text_addf(&env, &text, "{\"a\":%d,\"b\":\"%.*s\"}\n", i, i % 17, "ababababababababab");
   ck_assert_int_eq(open_bytes(text.data, text.length, &rows), CTM_OK);
   for (int i = 0; i < 60000; i++) {
     ck_assert_int_eq(rows->next(&env, rows, &cells, &end, &bad), CTM_OK);

@@ -102,9 +102,11 @@ static void attribute_is(const char *name, bool of_customer, ctm_type type, cons
     for (size_t r = 0; r < (of_customer ? t->customers : t->rows); r++) {
       if (r > 0) ctm__text_add(&env, &out, "|");
       if (c->type == CTM_TYPE_TEXT)
-        ctm__text_add(&env, &out, c->codes == NULL || c->codes[r] < 0 ? "~" : ctm__dictionary_text(c->dictionary, c->codes[r]));
+        ctm__text_add(&env, &out,
+                      c->codes == NULL || c->codes[r] < 0 ? "~" : ctm__dictionary_text(c->dictionary, c->codes[r]));
       else if (c->type == CTM_TYPE_REAL)
-        ctm__text_addf(&env, &out, c->reals == NULL || c->reals[r] != c->reals[r] ? "~" : "%g", c->reals != NULL ? c->reals[r] : 0);
+        ctm__text_addf(&env, &out, c->reals == NULL || c->reals[r] != c->reals[r] ? "~" : "%g",
+                       c->reals != NULL ? c->reals[r] : 0);
       else if (c->ints == NULL || (c->present != NULL && !c->present[r]))
         ctm__text_add(&env, &out, "~");
       else
@@ -117,27 +119,32 @@ static void attribute_is(const char *name, bool of_customer, ctm_type type, cons
   ctm__text_free(&env, &out);
 }
 
-#define NOTHING_LEFT() sql_is("SELECT (SELECT count(*) FROM interactions), (SELECT count(*) FROM identities)," \
-                              " (SELECT count(*) FROM loads), (SELECT count(*) FROM touchpoints)", "0|0|0|0\n")
+#define NOTHING_LEFT()                                                                 \
+  sql_is(                                                                              \
+      "SELECT (SELECT count(*) FROM interactions), (SELECT count(*) FROM identities)," \
+      " (SELECT count(*) FROM loads), (SELECT count(*) FROM touchpoints)",             \
+      "0|0|0|0\n")
 
 START_TEST(test_all_columns) {
   options.attributes = (const char *const[]){"plan"};
   options.attribute_count = 1;
   options.customer_attributes = (const char *const[]){"age"};
   options.customer_attribute_count = 1;
-  LOAD("customer,time,touchpoint,channel,value,survey,score,about,text,case,key,stage,segment,plan,age\n"
-       "C1,2024-03-31T12:00:00Z,checkout,web, 12.5 ,,9,cart,\"good, \"\"very\"\"\",K1,x1,trial,vip,gold,31\n"
-       ",1711886400,visit,,,,,,,,,,,,\n");
+  LOAD(
+      "customer,time,touchpoint,channel,value,survey,score,about,text,case,key,stage,segment,plan,age\n"
+      "C1,2024-03-31T12:00:00Z,checkout,web, 12.5 ,,9,cart,\"good, \"\"very\"\"\",K1,x1,trial,vip,gold,31\n"
+      ",1711886400,visit,,,,,,,,,,,,\n");
   counts(2, 0, 0);
   ck_assert_int_eq(ctm_report_load(report), 1);
   rejections_are("");
-  sql_is("SELECT n.value, i.time, t.name, c.name, i.value, s.name, i.score, a.name, x.text, i.case_id, i.key IS NULL,"
-         " i.load, i.flags, g.name FROM interactions i JOIN touchpoints t ON t.code = i.touchpoint"
-         " LEFT JOIN identities n ON n.number = i.identity LEFT JOIN channels c ON c.code = i.channel"
-         " LEFT JOIN surveys s ON s.code = i.survey LEFT JOIN touchpoints a ON a.code = i.about"
-         " LEFT JOIN texts x ON x.seq = i.seq LEFT JOIN stages g ON g.code = t.stage ORDER BY i.seq",
-         "C1|1711886400000000|checkout|web|12.5|default|9.0|cart|good, \"very\"|K1|0|1|0|trial\n"
-         "~|1711886400000000|visit|~|~|~|~|~|~|~|1|1|0|~\n");
+  sql_is(
+      "SELECT n.value, i.time, t.name, c.name, i.value, s.name, i.score, a.name, x.text, i.case_id, i.key IS NULL,"
+      " i.load, i.flags, g.name FROM interactions i JOIN touchpoints t ON t.code = i.touchpoint"
+      " LEFT JOIN identities n ON n.number = i.identity LEFT JOIN channels c ON c.code = i.channel"
+      " LEFT JOIN surveys s ON s.code = i.survey LEFT JOIN touchpoints a ON a.code = i.about"
+      " LEFT JOIN texts x ON x.seq = i.seq LEFT JOIN stages g ON g.code = t.stage ORDER BY i.seq",
+      "C1|1711886400000000|checkout|web|12.5|default|9.0|cart|good, \"very\"|K1|0|1|0|trial\n"
+      "~|1711886400000000|visit|~|~|~|~|~|~|~|1|1|0|~\n");
   sql_is("SELECT source, loaded, duplicates, rejected FROM loads", "t.csv|2|0|0\n");
   sql_is("SELECT name FROM segments", "vip\n");
   attribute_is("plan", false, CTM_TYPE_TEXT, "gold|~");
@@ -152,8 +159,10 @@ START_TEST(test_named_columns) {
   options.constant_touchpoint = "mail";
   options.constant_channel = "post";
   LOAD("Touchpoint,TS,ts,who,VALUE\nx,1,2024-01-01,C1,5\n"); /* a constant beats what nobody named; VALUE is found */
-  sql_is("SELECT t.name, c.name, i.value FROM interactions i JOIN touchpoints t ON t.code = i.touchpoint"
-         " JOIN channels c ON c.code = i.channel", "mail|post|5.0\n");
+  sql_is(
+      "SELECT t.name, c.name, i.value FROM interactions i JOIN touchpoints t ON t.code = i.touchpoint"
+      " JOIN channels c ON c.code = i.channel",
+      "mail|post|5.0\n");
   options.exact = 1;
   LOAD("ts,who,value,customer\n1,C2,7,C3\n");
   sql_is("SELECT n.value, i.value FROM interactions i JOIN identities n ON n.number = i.identity ORDER BY seq",
@@ -170,7 +179,8 @@ START_TEST(test_columns_that_are_missing) {
                    "t.csv has no column 'touchpoint' and none was named as touchpoint; its columns are: time, b");
   options.score = "Rating";
   ck_assert_int_eq(load("time,touchpoint,rating\n1,2,3\n", "t.csv"), CTM_UNKNOWN);
-  ck_assert_str_eq(ctm_message(store), "t.csv has no column 'Rating' (score); its columns are: time, touchpoint, rating");
+  ck_assert_str_eq(ctm_message(store),
+                   "t.csv has no column 'Rating' (score); its columns are: time, touchpoint, rating");
   options.score = NULL;
   options.attributes = (const char *const[]){"x", "x"};
   options.attribute_count = 2;
@@ -197,19 +207,20 @@ START_TEST(test_columns_that_are_missing) {
 END_TEST
 
 START_TEST(test_rejections) {
-  const char *text = "customer,time,touchpoint,value,score,survey\n"
-                     "C1,2024-01-01,a,1,,\n"
-                     "C1,yesterday,a,1,,\n"
-                     "C1,,a,1,,\n"
-                     "C1,2024-01-01,,1,,\n"
-                     "C1,2024-01-01,a,NaN,,\n"
-                     "C1,2024-01-01,a,inf,,\n"
-                     "C1,2024-01-01,a,\"1,234\",,\n"
-                     "C1,2024-01-01,\"a\nb\",1,11,\n"
-                     "C1,2024-01-01,a,1,5,unheard\n"
-                     "C1,2024-01-01,a\n"
-                     "C1,2024-01-01,a,1,nine,\n"
-                     "C1,2024-01-01,b,1,9,\n";
+  const char *text =
+      "customer,time,touchpoint,value,score,survey\n"
+      "C1,2024-01-01,a,1,,\n"
+      "C1,yesterday,a,1,,\n"
+      "C1,,a,1,,\n"
+      "C1,2024-01-01,,1,,\n"
+      "C1,2024-01-01,a,NaN,,\n"
+      "C1,2024-01-01,a,inf,,\n"
+      "C1,2024-01-01,a,\"1,234\",,\n"
+      "C1,2024-01-01,\"a\nb\",1,11,\n"
+      "C1,2024-01-01,a,1,5,unheard\n"
+      "C1,2024-01-01,a\n"
+      "C1,2024-01-01,a,1,nine,\n"
+      "C1,2024-01-01,b,1,9,\n";
   LOAD(text);
   counts(2, 0, 10);
   rejections_are(
@@ -239,7 +250,8 @@ END_TEST
 
 START_TEST(test_stop) {
   options.on_error = CTM_ON_ERROR_STOP;
-  ck_assert_int_eq(load("customer,time,touchpoint,value\nC1,2024-01-01,a,1\nC2,2024-01-01,b,x\nC3,,,\n", "t.csv"), CTM_DATA);
+  ck_assert_int_eq(load("customer,time,touchpoint,value\nC1,2024-01-01,a,1\nC2,2024-01-01,b,x\nC3,,,\n", "t.csv"),
+                   CTM_DATA);
   ck_assert_str_eq(ctm_message(store), "t.csv, line 3, column 'value': 'x' is not a number");
   counts(0, 0, 1);
   ck_assert_int_eq(ctm_report_load(report), 0);
@@ -248,7 +260,8 @@ START_TEST(test_stop) {
   ck_assert_int_eq(load("time,touchpoint\n2024-01-01,a\n2024-01-01\n", "t.csv"), CTM_DATA);
   ck_assert_str_eq(ctm_message(store), "t.csv, line 3: the row has 1 cell, the header 2");
   ck_assert_int_eq(load("{\"time\":1,\"touchpoint\":\"a\"}\n{]\n", "t.jsonl"), CTM_DATA);
-  ck_assert_str_eq(ctm_message(store), "t.jsonl, line 2: not JSON at character 2: expected a key in quotes or '}', found ']'");
+  ck_assert_str_eq(ctm_message(store),
+                   "t.jsonl, line 2: not JSON at character 2: expected a key in quotes or '}', found ']'");
   NOTHING_LEFT();
   ck_assert_int_eq(ctm_load_bytes(store, "time,touchpoint\nx,a\n", 20, "t.csv", &options, NULL), CTM_DATA);
   LOAD("customer,time,touchpoint\nC1,2024-01-01,a\n"); /* the store goes on */
@@ -257,8 +270,9 @@ START_TEST(test_stop) {
 END_TEST
 
 START_TEST(test_twice) {
-  const char *text = "customer,time,touchpoint,key,value\nC1,2024-01-01,a,k1,1\nC1,2024-01-01,a,k2,2\n"
-                     "C1,2024-01-01,a,k1,3\n,2024-01-01,a,k1,4\n";
+  const char *text =
+      "customer,time,touchpoint,key,value\nC1,2024-01-01,a,k1,1\nC1,2024-01-01,a,k2,2\n"
+      "C1,2024-01-01,a,k1,3\n,2024-01-01,a,k1,4\n";
   LOAD(text);
   counts(3, 1, 0);
   LOAD(text);
@@ -272,16 +286,18 @@ END_TEST
 
 START_TEST(test_time_zones) {
   options.time_zone = "Europe/Berlin";
-  LOAD("time,touchpoint\n2024-03-31 02:30,gap\n2024-10-27 02:30,overlap\n2024-07-01T12:00,summer\n"
-       "2024-03-31 02:30Z,utc\n2024-10-27 02:30+01:00,zone\n1711850400,epoch\n2024-03-31,date\n");
+  LOAD(
+      "time,touchpoint\n2024-03-31 02:30,gap\n2024-10-27 02:30,overlap\n2024-07-01T12:00,summer\n"
+      "2024-03-31 02:30Z,utc\n2024-10-27 02:30+01:00,zone\n1711850400,epoch\n2024-03-31,date\n");
   counts(7, 0, 0);
   ck_assert_int_eq(ctm_report_gaps(report), 1);
   ck_assert_int_eq(ctm_report_overlaps(report), 1);
-  sql_is("SELECT t.name, datetime(i.time / 1000000, 'unixepoch'), flags FROM interactions i JOIN touchpoints t"
-         " ON t.code = i.touchpoint ORDER BY seq",
-         "gap|2024-03-31 01:30:00|0\noverlap|2024-10-27 00:30:00|0\nsummer|2024-07-01 10:00:00|0\n"
-         "utc|2024-03-31 02:30:00|0\nzone|2024-10-27 01:30:00|0\nepoch|2024-03-31 02:00:00|0\n"
-         "date|2024-03-30 23:00:00|1\n");
+  sql_is(
+      "SELECT t.name, datetime(i.time / 1000000, 'unixepoch'), flags FROM interactions i JOIN touchpoints t"
+      " ON t.code = i.touchpoint ORDER BY seq",
+      "gap|2024-03-31 01:30:00|0\noverlap|2024-10-27 00:30:00|0\nsummer|2024-07-01 10:00:00|0\n"
+      "utc|2024-03-31 02:30:00|0\nzone|2024-10-27 01:30:00|0\nepoch|2024-03-31 02:00:00|0\n"
+      "date|2024-03-30 23:00:00|1\n");
 }
 END_TEST
 
@@ -295,8 +311,9 @@ START_TEST(test_precision_day) {
 END_TEST
 
 START_TEST(test_time_units) {
-  LOAD_JSON("{\"time\":1700000000,\"touchpoint\":\"s\"}\n{\"time\":1700000000123,\"touchpoint\":\"ms\"}\n"
-            "{\"time\":1700000000.123456,\"touchpoint\":\"r\"}\n{\"time\":\"1700000000000001\",\"touchpoint\":\"us\"}\n");
+  LOAD_JSON(
+      "{\"time\":1700000000,\"touchpoint\":\"s\"}\n{\"time\":1700000000123,\"touchpoint\":\"ms\"}\n"
+      "{\"time\":1700000000.123456,\"touchpoint\":\"r\"}\n{\"time\":\"1700000000000001\",\"touchpoint\":\"us\"}\n");
   sql_is("SELECT time FROM interactions ORDER BY seq",
          "1700000000000000\n1700000000123000\n1700000000123456\n1700000000000001\n");
   options.time_unit = "ms";
@@ -324,10 +341,11 @@ END_TEST
 START_TEST(test_attribute_types) {
   options.attributes = (const char *const[]){"i", "r", "b", "d", "t", "x", "zip", "late"};
   options.attribute_count = 8;
-  LOAD("time,touchpoint,i,r,b,d,t,x,zip,late\n"
-       "1,a,1,1,true,2024-01-01,2024-01-01T00:00:01Z,1,01234,\n"
-       "2,a,-2,2.5,FALSE,1969-12-31,1970-01-01,x,99999,\n"
-       "3,a,,\"\",,,,\"\",,\n");
+  LOAD(
+      "time,touchpoint,i,r,b,d,t,x,zip,late\n"
+      "1,a,1,1,true,2024-01-01,2024-01-01T00:00:01Z,1,01234,\n"
+      "2,a,-2,2.5,FALSE,1969-12-31,1970-01-01,x,99999,\n"
+      "3,a,,\"\",,,,\"\",,\n");
   attribute_is("i", false, CTM_TYPE_INT, "1|-2|~");
   attribute_is("r", false, CTM_TYPE_REAL, "1|2.5|~");
   attribute_is("b", false, CTM_TYPE_BOOL, "1|0|~");
@@ -346,8 +364,10 @@ START_TEST(test_attribute_types) {
   /* typed sources keep their types */
   options.attributes = (const char *const[]){"n", "x"};
   options.attribute_count = 2;
-  LOAD_JSON("{\"time\":8,\"touchpoint\":\"a\",\"n\":\"5\",\"x\":3}\n{\"time\":9,\"touchpoint\":\"a\",\"n\":\"6\",\"x\":{\"k\":[1]}}\n"
-            "{\"time\":10,\"touchpoint\":\"a\",\"n\":6}\n");
+  LOAD_JSON(
+      "{\"time\":8,\"touchpoint\":\"a\",\"n\":\"5\",\"x\":3}\n{\"time\":9,\"touchpoint\":\"a\",\"n\":\"6\",\"x\":{"
+      "\"k\":[1]}}\n"
+      "{\"time\":10,\"touchpoint\":\"a\",\"n\":6}\n");
   counts(1, 0, 2);
   rejections_are("1 x: a whole number is not a text [3]\n3 n: attribute \"n\" is of type text, not int [6]\n");
   attribute_is("x", false, CTM_TYPE_TEXT, "1|x||2|~|{\"k\":[1]}");
@@ -373,9 +393,13 @@ START_TEST(test_types_beyond_the_window) {
 END_TEST
 
 START_TEST(test_json_members) {
-  LOAD_JSON("{\"Time\":1,\"TOUCHPOINT\":\"a\",\"customer\":12345,\"Value\":1}\n{\"Time\":2,\"TOUCHPOINT\":\"b\",\"customer\":null}\n");
-  sql_is("SELECT t.name, n.value, i.value FROM interactions i JOIN touchpoints t ON t.code = i.touchpoint"
-         " LEFT JOIN identities n ON n.number = i.identity ORDER BY seq", "a|12345|1.0\nb|~|~\n");
+  LOAD_JSON(
+      "{\"Time\":1,\"TOUCHPOINT\":\"a\",\"customer\":12345,\"Value\":1}\n{\"Time\":2,\"TOUCHPOINT\":\"b\",\"customer\":"
+      "null}\n");
+  sql_is(
+      "SELECT t.name, n.value, i.value FROM interactions i JOIN touchpoints t ON t.code = i.touchpoint"
+      " LEFT JOIN identities n ON n.number = i.identity ORDER BY seq",
+      "a|12345|1.0\nb|~|~\n");
   options.channel = "way";
   ck_assert_int_eq(load("{\"time\":1,\"touchpoint\":\"a\"}\n", "t.jsonl"), CTM_UNKNOWN);
   ck_assert_str_eq(ctm_message(store), "t.jsonl: no line has a member 'way'");
@@ -383,10 +407,12 @@ START_TEST(test_json_members) {
   ck_assert_int_eq(load("{\"when\":1,\"touchpoint\":\"a\"}\n", "t.jsonl"), CTM_UNKNOWN);
   ck_assert_str_eq(ctm_message(store), "t.jsonl: no line has a member 'time'");
   sql_is("SELECT count(*) FROM interactions", "2\n");
-  LOAD_JSON("{\"time\":true,\"touchpoint\":\"a\"}\n{\"time\":1,\"touchpoint\":\"a\",\"score\":[1]}\n"
-            "{\"time\":1,\"touchpoint\":\"a\",\"value\":false}\n");
-  rejections_are("1 time: a truth value is not a time [true]\n2 score: '[1]' is not a number [[1]]\n"
-                 "3 value: a truth value is not a number [false]\n");
+  LOAD_JSON(
+      "{\"time\":true,\"touchpoint\":\"a\"}\n{\"time\":1,\"touchpoint\":\"a\",\"score\":[1]}\n"
+      "{\"time\":1,\"touchpoint\":\"a\",\"value\":false}\n");
+  rejections_are(
+      "1 time: a truth value is not a time [true]\n2 score: '[1]' is not a number [[1]]\n"
+      "3 value: a truth value is not a number [false]\n");
   LOAD_JSON("");
   counts(0, 0, 0);
 }
@@ -535,6 +561,64 @@ START_TEST(test_every_allocation_fails) {
 }
 END_TEST
 
+/* Typed cells, as JSON and Arrow give them. */
+START_TEST(test_typed_cells) {
+  ctm__env env;
+  ctm__mapping m = {0};
+  ctm__parsed_time t;
+  ctm_attribute a;
+  double x;
+  char buffer[CTM__TIME_TEXT];
+  const int64_t overlap = INT64_C(1729996200000000), gap = INT64_C(1711852200000000); /* 02:30 on those days */
+  ctm__cell cell = {CTM_TYPE_TIME, overlap, 0, NULL, 0, true};
+  ctm__env_init(&env, NULL);
+  ck_assert_int_eq(ctm__zone_open(&env, "Europe/Berlin", NULL, &m.zone), CTM_OK);
+  ck_assert_int_eq(ctm__cell_time(&env, &m, &cell, &t), CTM_OK);
+  ck_assert(t.time == overlap - CTM_HOURS(2) && t.kind == CTM__LOCAL_OVERLAP && !t.had_zone && !t.date_only);
+  ck_assert_int_eq(ctm__cell_value(&env, &m, &cell, CTM_TYPE_NULL, &a), CTM_OK);
+  ck_assert(a.type == CTM_TYPE_TIME && a.integer == overlap - CTM_HOURS(2));
+  cell.integer = gap;
+  ck_assert_int_eq(ctm__cell_time(&env, &m, &cell, &t), CTM_OK);
+  ck_assert(t.time == gap - CTM_HOURS(1) && t.kind == CTM__LOCAL_GAP);
+  cell.local_time = false;
+  ck_assert_int_eq(ctm__cell_time(&env, &m, &cell, &t), CTM_OK);
+  ck_assert(t.time == gap && t.kind == CTM__LOCAL_UNIQUE && t.had_zone);
+  cell.integer = INT64_MAX;
+  ck_assert_int_eq(ctm__cell_time(&env, &m, &cell, &t), CTM_DATA);
+  cell.type = CTM_TYPE_DATE;
+  ck_assert_int_eq(ctm__cell_time(&env, &m, &cell, &t), CTM_DATA);
+  cell.integer = 1;
+  ck_assert_int_eq(ctm__cell_time(&env, &m, &cell, &t), CTM_OK);
+  ck_assert(t.time == CTM_HOURS(23) && t.date_only);
+  ck_assert_str_eq(ctm__cell_text(&cell, buffer, NULL), "1970-01-02");
+  ck_assert_int_eq(ctm__cell_real(&env, &cell, &x), CTM_DATA);
+  ck_assert_str_eq(env.error.message, "a date is not a number");
+  cell.type = CTM_TYPE_REAL;
+  cell.real = CTM_NO_NUMBER; /* as good as null */
+  ck_assert_int_eq(ctm__cell_time(&env, &m, &cell, &t), CTM_DATA);
+  ck_assert_int_eq(ctm__cell_real(&env, &cell, &x), CTM_OK);
+  ck_assert(x != x && ctm__cell_text(&cell, buffer, NULL) == NULL);
+  ck_assert(ctm__cell_value(&env, &m, &cell, CTM_TYPE_INT, &a) == CTM_OK && a.type == CTM_TYPE_NULL);
+  cell.real = __builtin_inf();
+  ck_assert_int_eq(ctm__cell_time(&env, &m, &cell, &t), CTM_DATA);
+  ck_assert_int_eq(ctm__cell_real(&env, &cell, &x), CTM_DATA);
+  ck_assert_int_eq(ctm__cell_value(&env, &m, &cell, CTM_TYPE_NULL, &a), CTM_DATA);
+  cell.real = 12345;
+  ck_assert_str_eq(ctm__cell_text(&cell, buffer, NULL), "12345");
+  ck_assert_int_eq(ctm__cell_value(&env, &m, &cell, CTM_TYPE_INT, &a), CTM_DATA);
+  cell.real = -1.25;
+  ck_assert_int_eq(ctm__cell_time(&env, &m, &cell, &t), CTM_OK);
+  ck_assert_int_eq(t.time, -1250000);
+  cell.type = CTM_TYPE_INT;
+  ck_assert(ctm__cell_value(&env, &m, &cell, CTM_TYPE_REAL, &a) == CTM_OK && a.type == CTM_TYPE_REAL && a.real == 1);
+  cell.type = CTM_TYPE_BOOL;
+  ck_assert_str_eq(ctm__cell_text(&cell, buffer, NULL), "true");
+  cell.type = CTM_TYPE_NULL;
+  ck_assert_ptr_null(ctm__cell_text(&cell, buffer, NULL));
+  ctm__zone_free(&env, m.zone);
+}
+END_TEST
+
 int main(void) {
   Suite *suite = suite_create("load");
   TCase *tests = tcase_create("load");
@@ -556,6 +640,7 @@ int main(void) {
   tcase_add_test(tests, test_formats);
   tcase_add_test(tests, test_progress_and_cancel);
   tcase_add_test(tests, test_damaged_gzip);
+  tcase_add_test(tests, test_typed_cells);
   tcase_add_test(tests, test_every_allocation_fails);
   suite_add_tcase(suite, tests);
   SRunner *runner = srunner_create(suite);

@@ -53,7 +53,8 @@ typedef struct row {
   size_t trouble_cell;
 } row;
 
-/* ---- finding a row ------------------------------------------------------------------------------------------------ */
+/* ---- finding a row ------------------------------------------------------------------------------------------------
+ */
 
 static outcome find_row(ctm__env *env, csv *c, row *r) {
   const char *start = c->buffer + c->at, *end = c->buffer + c->length, *p = start;
@@ -206,7 +207,9 @@ static ctm_status next_row(ctm__env *env, csv *c, row *r, bool *end, int32_t *ba
     outcome found = find_row(env, c, r);
     c->rows.line = c->next_line;
     switch (found) {
-      case ROW: c->next_line += r->lines; return CTM_OK;
+      case ROW:
+        c->next_line += r->lines;
+        return CTM_OK;
       case BLANK:
         c->next_line += r->lines;
         c->at += r->next;
@@ -245,12 +248,14 @@ static ctm_status next_row(ctm__env *env, csv *c, row *r, bool *end, int32_t *ba
         set_bad(c, c->buffer + c->at, 60);
         if (!skip_physical(c, c->at)) c->skip_line = true;
         return ctm__fail(env, CTM_DATA, "a cell is longer than 16 MB or the row longer than 64 MB");
-      default: return env->error.status;
+      default:
+        return env->error.status;
     }
   }
 }
 
-/* ---- cells -------------------------------------------------------------------------------------------------------- */
+/* ---- cells --------------------------------------------------------------------------------------------------------
+ */
 
 /* Takes doubled quotes away and ends the cell with a NUL, in place. */
 static void finish_cell(csv *c, const span *s, ctm__cell *cell) {
@@ -278,8 +283,8 @@ static ctm_status csv_next(ctm__env *env, ctm__rows *rows, const ctm__cell **cel
   if (status != CTM_OK || *end) return status;
   if (r.count != rows->columns) {
     set_bad(c, c->buffer + c->at, r.next);
-    while (rows->bad_length > 0 && (rows->bad_value[rows->bad_length - 1] == '\n' ||
-                                    rows->bad_value[rows->bad_length - 1] == '\r'))
+    while (rows->bad_length > 0 &&
+           (rows->bad_value[rows->bad_length - 1] == '\n' || rows->bad_value[rows->bad_length - 1] == '\r'))
       rows->bad_length--;
     c->at += r.next;
     return ctm__fail(env, CTM_DATA, "the row has %zu cell%s, the header %zu", r.count, r.count == 1 ? "" : "s",
@@ -319,7 +324,8 @@ static void csv_close(ctm__env *env, ctm__rows *rows) {
   ctm__free(env, c);
 }
 
-/* ---- guessing types ------------------------------------------------------------------------------------------------- */
+/* ---- guessing types -------------------------------------------------------------------------------------------------
+ */
 
 /* From the bytes that the buffer holds after the header: nothing is taken, nothing changed. */
 static ctm_status csv_guess(ctm__env *env, ctm__rows *rows, const bool *wanted, ctm_type *types) {
@@ -349,7 +355,8 @@ out:
   return status;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------------ */
+/* ---- opening ------------------------------------------------------------------------------------------------------
+ */
 
 static ctm_status read_header(ctm__env *env, csv *c) {
   ctm_status status = CTM_OK;
@@ -397,7 +404,8 @@ static ctm_status read_header(ctm__env *env, csv *c) {
     }
     c->names[i] = ctm__strndup(env, cell->text, cell->length);
     if (c->names[i] == NULL) status = CTM_NOMEM;
-    if (status != CTM_OK || cell->length == 0) continue; /* columns without a name cannot be meant, so need not differ */
+    if (status != CTM_OK || cell->length == 0)
+      continue; /* columns without a name cannot be meant, so need not differ */
     if (ctm__dictionary_find(&met, cell->text, cell->length) >= 0)
       status = ctm__fail(env, CTM_FORMAT, "%s has two columns named '%.200s'", c->name, cell->text);
     else

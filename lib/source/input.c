@@ -19,10 +19,10 @@ struct ctm__input {
   int64_t done, total; /* as stored: of the compressed bytes */
   bool begun;          /* the first bytes have been looked at */
   bool gzip;
-  bool member_open;    /* inside a gzip member */
+  bool member_open; /* inside a gzip member */
   bool raw_end;
   z_stream z;
-  uint8_t *chunk;       /* raw bytes: the start of a plain file, all of a gzip one */
+  uint8_t *chunk; /* raw bytes: the start of a plain file, all of a gzip one */
   size_t chunk_at, chunk_length;
   uint8_t *peeked;
   size_t peeked_at, peeked_length;
@@ -32,7 +32,9 @@ static voidpf gzip_alloc(voidpf opaque, uInt items, uInt size) {
   return ctm__alloc(((ctm__input *)opaque)->env, (size_t)items * size);
 }
 
-static void gzip_free(voidpf opaque, voidpf memory) { ctm__free(((ctm__input *)opaque)->env, memory); }
+static void gzip_free(voidpf opaque, voidpf memory) {
+  ctm__free(((ctm__input *)opaque)->env, memory);
+}
 
 static ctm_status input_new(ctm__env *env, const char *name, ctm__input **out) {
   ctm__input *input = ctm__calloc(env, 1, sizeof *input);

@@ -110,12 +110,18 @@ static ctm_status add_compact(ctm__env *env, ctm__text *out, const ctm__json *no
   char number[CTM__REAL_SIZE];
   ctm_status status = CTM_OK;
   switch (node->kind) {
-    case CTM__JSON_NULL: return ctm__text_add(env, out, "null");
-    case CTM__JSON_BOOL: return ctm__text_add(env, out, node->as.truth ? "true" : "false");
-    case CTM__JSON_INT: return ctm__text_addf(env, out, "%lld", (long long)node->as.integer);
-    case CTM__JSON_REAL: return ctm__text_addn(env, out, number, ctm__format_real(number, node->as.real));
-    case CTM__JSON_STRING: return ctm__json_quote(env, out, node->as.string);
-    default: break;
+    case CTM__JSON_NULL:
+      return ctm__text_add(env, out, "null");
+    case CTM__JSON_BOOL:
+      return ctm__text_add(env, out, node->as.truth ? "true" : "false");
+    case CTM__JSON_INT:
+      return ctm__text_addf(env, out, "%lld", (long long)node->as.integer);
+    case CTM__JSON_REAL:
+      return ctm__text_addn(env, out, number, ctm__format_real(number, node->as.real));
+    case CTM__JSON_STRING:
+      return ctm__json_quote(env, out, node->as.string);
+    default:
+      break;
   }
   bool object = node->kind == CTM__JSON_OBJECT;
   CTM__TRY(ctm__text_add(env, out, object ? "{" : "["));
@@ -135,7 +141,8 @@ out:
 static ctm_status fill_cell(ctm__env *env, jsonl *j, size_t column, const ctm__json *node) {
   ctm__cell *cell = &j->cells[column];
   switch (node->kind) {
-    case CTM__JSON_NULL: return CTM_OK;
+    case CTM__JSON_NULL:
+      return CTM_OK;
     case CTM__JSON_BOOL:
       cell->type = CTM_TYPE_BOOL;
       cell->integer = node->as.truth;
@@ -227,7 +234,9 @@ static ctm_status jsonl_next(ctm__env *env, ctm__rows *rows, const ctm__cell **c
   return CTM_OK;
 }
 
-static bool jsonl_met(const ctm__rows *rows, size_t column) { return ((const jsonl *)rows)->met[column]; }
+static bool jsonl_met(const ctm__rows *rows, size_t column) {
+  return ((const jsonl *)rows)->met[column];
+}
 
 static void jsonl_close(ctm__env *env, ctm__rows *rows) {
   jsonl *j = (jsonl *)rows;

@@ -20,7 +20,7 @@ typedef struct load {
   ctm_identity *identities;
   ctm_attribute *attributes, *customer_attributes;
   ctm_type *attribute_type, *customer_attribute_type; /* what cells are read as; CTM_TYPE_NULL: their own type */
-  char *scratch; /* texts that are not ready in the source */
+  char *scratch;                                      /* texts that are not ready in the source */
   size_t scratch_capacity, scratch_used;
   size_t *uses; /* by column */
   const ctm__cell *cells;
@@ -28,7 +28,8 @@ typedef struct load {
   ctm__local_kind kind;
 } load;
 
-/* ---- a row -------------------------------------------------------------------------------------------------------- */
+/* ---- a row --------------------------------------------------------------------------------------------------------
+ */
 
 /* Room for every text of the row, so that they do not move while it is built. */
 static ctm_status reserve(load *l) {
@@ -101,7 +102,8 @@ static ctm_status attributes_at(load *l, const int32_t *columns, size_t count, c
     ctm_attribute *a = &out[*given];
     if (cell->type == CTM_TYPE_NULL) continue;
     l->column = columns[i];
-    if (types[i] == CTM_TYPE_NULL && !l->rows->typed && cell->length > 0) types[i] = CTM_TYPE_TEXT; /* first seen late */
+    if (types[i] == CTM_TYPE_NULL && !l->rows->typed && cell->length > 0)
+      types[i] = CTM_TYPE_TEXT; /* first seen late */
     ctm_status status = ctm__cell_value(l->env, &l->mapping, cell, types[i], a);
     if (status == CTM_DATA && types[i] == CTM_TYPE_INT) { /* an int may widen; the catalogue follows */
       status = ctm__cell_value(l->env, &l->mapping, cell, CTM_TYPE_REAL, a);
@@ -190,7 +192,8 @@ out:
   return status;
 }
 
-/* ---- rejecting ---------------------------------------------------------------------------------------------------- */
+/* ---- rejecting ----------------------------------------------------------------------------------------------------
+ */
 
 static bool off_scale(load *l) {
   const char *name = l->row.survey != NULL ? l->row.survey : "default";
@@ -235,7 +238,9 @@ static void blame(load *l, ctm_status refused) {
   l->env->error = message;
 }
 
-static const char *place_word(const ctm__rows *rows) { return rows->typed && rows->met == NULL ? "row" : "line"; }
+static const char *place_word(const ctm__rows *rows) {
+  return rows->typed && rows->met == NULL ? "row" : "line";
+}
 
 /* Into the report with the message at hand as its reason; CTM_DATA when the first bad row stops the load. */
 static ctm_status reject(load *l, bool from_reader) {
@@ -255,7 +260,8 @@ static ctm_status reject(load *l, bool from_reader) {
   return ctm__fail_prefix(l->env, "%s, %s %lld: ", rows->name, place_word(rows), (long long)rows->line);
 }
 
-/* ---- the whole ---------------------------------------------------------------------------------------------------- */
+/* ---- the whole ----------------------------------------------------------------------------------------------------
+ */
 
 static ctm_status tell(load *l) {
   if (l->options->progress == NULL) return CTM_OK;
@@ -329,10 +335,11 @@ static ctm_status all_met(load *l) {
   for (size_t i = 0; i < rows->columns; i++) {
     const char *name = rows->names[i];
     if (rows->met(rows, i)) continue;
-    const char *named[] = {o->time, o->touchpoint, o->channel, o->value, o->survey,  o->score,
-                           o->about, o->text,      o->case_id, o->key,   o->stage, o->segment};
+    const char *named[] = {o->time,  o->touchpoint, o->channel, o->value, o->survey, o->score,
+                           o->about, o->text,       o->case_id, o->key,   o->stage,  o->segment};
     bool required = (int32_t)i == l->mapping.time || (int32_t)i == l->mapping.touchpoint;
-    for (size_t k = 0; k < CTM__COUNT(named); k++) required = required || (named[k] != NULL && strcmp(named[k], name) == 0);
+    for (size_t k = 0; k < CTM__COUNT(named); k++)
+      required = required || (named[k] != NULL && strcmp(named[k], name) == 0);
     for (size_t k = 0; k < o->attribute_count; k++) required = required || strcmp(o->attributes[k], name) == 0;
     for (size_t k = 0; k < o->customer_attribute_count; k++)
       required = required || strcmp(o->customer_attributes[k], name) == 0;
@@ -399,7 +406,8 @@ ctm_status ctm__load(ctm_store *store, ctm__rows *rows, const ctm_load_options *
   if (options->on_error != CTM_ON_ERROR_REJECT && options->on_error != CTM_ON_ERROR_STOP)
     return ctm__fail(env, CTM_INVALID, "on_error must be CTM_ON_ERROR_REJECT or CTM_ON_ERROR_STOP");
   if (options->most_rejections < 0) return ctm__fail(env, CTM_INVALID, "most_rejections is negative");
-  CTM__TRY(ctm__mapping_resolve(env, rows->name, rows->names, rows->columns, options, store->time_zone_path, &l.mapping));
+  CTM__TRY(
+      ctm__mapping_resolve(env, rows->name, rows->names, rows->columns, options, store->time_zone_path, &l.mapping));
   CTM__TRY(ctm__report_new(env, rows->name, options->most_rejections, &l.report));
   l.identities = ctm__calloc(env, l.mapping.customer_count, sizeof *l.identities);
   l.attributes = ctm__calloc(env, l.mapping.attribute_count, sizeof *l.attributes);
@@ -446,7 +454,8 @@ out:
   return status;
 }
 
-/* ---- files and bytes ------------------------------------------------------------------------------------------------ */
+/* ---- files and bytes ------------------------------------------------------------------------------------------------
+ */
 
 typedef enum format { UNKNOWN_FORMAT, CSV, TSV, JSON_LINES } format;
 
@@ -594,7 +603,10 @@ static ctm_status load_input(ctm_store *store, ctm__input *input, const char *na
     CTM__TRY(wanted_names(env, options, first.root, &names, &count));
     status = ctm__jsonl_open(env, input, name, names, count, &rows);
   } else {
-    status = ctm__csv_open(env, input, name, options->delimiter != 0 ? options->delimiter : what == TSV ? '\t' : ',',
+    status = ctm__csv_open(env, input, name,
+                           options->delimiter != 0 ? options->delimiter
+                           : what == TSV           ? '\t'
+                                                   : ',',
                            &rows);
   }
   input = NULL;
@@ -610,7 +622,8 @@ out:
 
 static ctm_status take_options(ctm_store *store, const ctm_load_options *given, ctm_load_options *options) {
   static const ctm_load_options defaults = CTM_LOAD_OPTIONS_INIT;
-  return ctm__options_take(&store->env, "ctm_load_options", given, &defaults, sizeof defaults, sizeof defaults, options);
+  return ctm__options_take(&store->env, "ctm_load_options", given, &defaults, sizeof defaults, sizeof defaults,
+                           options);
 }
 
 ctm_status ctm_load_file(ctm_store *store, const char *path, const ctm_load_options *given, ctm_report **report) {

@@ -6,7 +6,8 @@
 
 #include "number.h"
 
-/* ---- columns ------------------------------------------------------------------------------------------------------ */
+/* ---- columns ------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct lookup {
   ctm__env *env;
@@ -42,8 +43,8 @@ static ctm_status no_such_column(const lookup *l, const char *what, const char *
     if (i + 1 < l->count && list.length >= 600) CTM__TRY(ctm__text_add(l->env, &list, ", …"));
   }
   if (name != NULL)
-    status = ctm__fail(l->env, CTM_UNKNOWN, "%s has no column '%.100s' (%s); its columns are: %s", l->source, name, what,
-                       list.data != NULL ? list.data : "none");
+    status = ctm__fail(l->env, CTM_UNKNOWN, "%s has no column '%.100s' (%s); its columns are: %s", l->source, name,
+                       what, list.data != NULL ? list.data : "none");
   else
     status = ctm__fail(l->env, CTM_UNKNOWN, "%s has no column '%s' and none was named as %s; its columns are: %s",
                        l->source, what, what, list.data != NULL ? list.data : "none");
@@ -200,7 +201,8 @@ void ctm__mapping_free(ctm__env *env, ctm__mapping *mapping) {
   memset(mapping, 0, sizeof *mapping);
 }
 
-/* ---- cells -------------------------------------------------------------------------------------------------------- */
+/* ---- cells --------------------------------------------------------------------------------------------------------
+ */
 
 static void trim(const char **text, size_t *length) {
   const char *p = *text;
@@ -211,17 +213,26 @@ static void trim(const char **text, size_t *length) {
   *length = n;
 }
 
-static int32_t quoted(const char *text, size_t n) { return (int32_t)ctm__utf8_valid(text, CTM__MIN(n, 60)); }
+static int32_t quoted(const char *text, size_t n) {
+  return (int32_t)ctm__utf8_valid(text, CTM__MIN(n, 60));
+}
 
 static const char *type_words(ctm_type type) {
   switch (type) {
-    case CTM_TYPE_BOOL: return "a truth value";
-    case CTM_TYPE_INT: return "a whole number";
-    case CTM_TYPE_REAL: return "a number";
-    case CTM_TYPE_TEXT: return "a text";
-    case CTM_TYPE_TIME: return "a time";
-    case CTM_TYPE_DATE: return "a date";
-    default: return "null";
+    case CTM_TYPE_BOOL:
+      return "a truth value";
+    case CTM_TYPE_INT:
+      return "a whole number";
+    case CTM_TYPE_REAL:
+      return "a number";
+    case CTM_TYPE_TEXT:
+      return "a text";
+    case CTM_TYPE_TIME:
+      return "a time";
+    case CTM_TYPE_DATE:
+      return "a date";
+    default:
+      return "null";
   }
 }
 
@@ -243,7 +254,10 @@ static ctm_status time_from_real(ctm__env *env, double x, ctm__time_unit unit, i
   double magnitude = fabs(x);
   if (!(magnitude < 9.2e18)) return ctm__fail(env, CTM_DATA, "%g since 1970 is outside the years 0001 to 9999", x);
   if (unit == CTM__UNIT_AUTO)
-    unit = magnitude < 1e11 ? CTM__UNIT_S : magnitude < 1e14 ? CTM__UNIT_MS : magnitude < 1e17 ? CTM__UNIT_US : CTM__UNIT_NS;
+    unit = magnitude < 1e11   ? CTM__UNIT_S
+           : magnitude < 1e14 ? CTM__UNIT_MS
+           : magnitude < 1e17 ? CTM__UNIT_US
+                              : CTM__UNIT_NS;
   double scale = unit == CTM__UNIT_S ? 1e6 : unit == CTM__UNIT_MS ? 1e3 : 1;
   double whole = floor(x);
   int64_t from_whole, from_rest = (int64_t)rint((x - whole) * scale);
@@ -295,8 +309,10 @@ ctm_status ctm__cell_time(ctm__env *env, const ctm__mapping *mapping, const ctm_
         return ctm__fail(env, CTM_DATA, "the date is outside the years 0001 to 9999");
       status = local_time(env, mapping->zone, cell->integer * 86400 * CTM__SECOND, out);
       break;
-    case CTM_TYPE_BOOL: return ctm__fail(env, CTM_DATA, "a truth value is not a time");
-    default: return ctm__fail(env, CTM_DATA, "there is no time");
+    case CTM_TYPE_BOOL:
+      return ctm__fail(env, CTM_DATA, "a truth value is not a time");
+    default:
+      return ctm__fail(env, CTM_DATA, "there is no time");
   }
   if (status != CTM_OK) return status;
   if (out->time < CTM__TIME_MIN || out->time > CTM__TIME_MAX)
@@ -311,8 +327,11 @@ ctm_status ctm__cell_time(ctm__env *env, const ctm__mapping *mapping, const ctm_
 ctm_status ctm__cell_real(ctm__env *env, const ctm__cell *cell, double *out) {
   *out = CTM_NO_NUMBER;
   switch (cell->type) {
-    case CTM_TYPE_NULL: return CTM_OK;
-    case CTM_TYPE_INT: *out = (double)cell->integer; return CTM_OK;
+    case CTM_TYPE_NULL:
+      return CTM_OK;
+    case CTM_TYPE_INT:
+      *out = (double)cell->integer;
+      return CTM_OK;
     case CTM_TYPE_REAL:
       if (isinf(cell->real)) return ctm__fail(env, CTM_DATA, "%g is not a finite number", cell->real);
       *out = cell->real;
@@ -324,7 +343,8 @@ ctm_status ctm__cell_real(ctm__env *env, const ctm__cell *cell, double *out) {
       if (n == 0 || ctm__parse_real(text, n, out)) return CTM_OK;
       return ctm__fail(env, CTM_DATA, "'%.*s' is not a number", quoted(text, n), text);
     }
-    default: return ctm__fail(env, CTM_DATA, "%s is not a number", type_words(cell->type));
+    default:
+      return ctm__fail(env, CTM_DATA, "%s is not a number", type_words(cell->type));
   }
 }
 
@@ -336,19 +356,26 @@ const char *ctm__cell_text(const ctm__cell *cell, char buffer[CTM__TIME_TEXT], s
       text = cell->text;
       n = cell->length;
       break;
-    case CTM_TYPE_BOOL: n = (size_t)snprintf(buffer, CTM__TIME_TEXT, "%s", cell->integer != 0 ? "true" : "false"); break;
-    case CTM_TYPE_INT: n = (size_t)snprintf(buffer, CTM__TIME_TEXT, "%lld", (long long)cell->integer); break;
+    case CTM_TYPE_BOOL:
+      n = (size_t)snprintf(buffer, CTM__TIME_TEXT, "%s", cell->integer != 0 ? "true" : "false");
+      break;
+    case CTM_TYPE_INT:
+      n = (size_t)snprintf(buffer, CTM__TIME_TEXT, "%lld", (long long)cell->integer);
+      break;
     case CTM_TYPE_REAL:
       if (isnan(cell->real))
         text = NULL;
       else
         n = ctm__format_real(buffer, cell->real);
       break;
-    case CTM_TYPE_TIME: n = ctm__time_format(buffer, cell->integer, NULL); break;
+    case CTM_TYPE_TIME:
+      n = ctm__time_format(buffer, cell->integer, NULL);
+      break;
     case CTM_TYPE_DATE:
       n = ctm__date_format(buffer, (int32_t)CTM__MAX(CTM__MIN(cell->integer, INT32_MAX), INT32_MIN));
       break;
-    default: text = NULL;
+    default:
+      text = NULL;
   }
   if (length != NULL) *length = n;
   return text;
@@ -418,7 +445,8 @@ ctm_status ctm__cell_value(ctm__env *env, const ctm__mapping *mapping, const ctm
   if (type == CTM_TYPE_NULL) type = own;
   if (own == CTM_TYPE_NULL || (own == CTM_TYPE_REAL && isnan(cell->real))) return CTM_OK;
   if (own == CTM_TYPE_TEXT) return text_value(env, mapping, cell, type, out);
-  if (own == CTM_TYPE_REAL && isinf(cell->real)) return ctm__fail(env, CTM_DATA, "%g is not a finite number", cell->real);
+  if (own == CTM_TYPE_REAL && isinf(cell->real))
+    return ctm__fail(env, CTM_DATA, "%g is not a finite number", cell->real);
   if (type == CTM_TYPE_REAL && own == CTM_TYPE_INT) {
     out->type = CTM_TYPE_REAL;
     out->real = (double)cell->integer;
@@ -450,7 +478,8 @@ ctm_type ctm__text_type(const char *text, size_t length) {
     size_t n = (size_t)(text + length - digits);
     bool padded = n > 1 && digits[0] == '0' && (unsigned char)(digits[1] - '0') < 10;
     if (!padded && ctm__parse_int(text, length, &integer)) return CTM_TYPE_INT;
-    if (only_digits(text, length) && memchr(text, '.', length) == NULL) return CTM_TYPE_TEXT; /* beyond int64, or padded */
+    if (only_digits(text, length) && memchr(text, '.', length) == NULL)
+      return CTM_TYPE_TEXT; /* beyond int64, or padded */
     if (!padded && ctm__parse_real(text, length, &real)) return CTM_TYPE_REAL;
     if (length < 10 || text[4] != '-' || text[7] != '-') return CTM_TYPE_TEXT;
     quiet.error.sqlite_code = 0;

@@ -29,7 +29,8 @@ ctm_status ctm__mapping_resolve(ctm__env *env, const char *source, const char *c
                                 const ctm_load_options *options, const char *time_zone_path, ctm__mapping *out);
 void ctm__mapping_free(ctm__env *env, ctm__mapping *mapping);
 
-/* ---- cells: CTM_DATA with the reason alone; source, line and column are the caller's to add ----------------------- */
+/* ---- cells: CTM_DATA with the reason alone; source, line and column are the caller's to add -----------------------
+ */
 
 /* Null, or a text without anything: what counts as null everywhere but in texts and text attributes. */
 static inline bool ctm__cell_is_null(const ctm__cell *cell) {

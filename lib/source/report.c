@@ -74,12 +74,24 @@ out:
   return status;
 }
 
-int64_t ctm_report_loaded(const ctm_report *report) { return report != NULL ? report->loaded : 0; }
-int64_t ctm_report_duplicates(const ctm_report *report) { return report != NULL ? report->duplicates : 0; }
-int64_t ctm_report_rejected(const ctm_report *report) { return report != NULL ? report->rejected : 0; }
-int64_t ctm_report_overlaps(const ctm_report *report) { return report != NULL ? report->overlaps : 0; }
-int64_t ctm_report_gaps(const ctm_report *report) { return report != NULL ? report->gaps : 0; }
-int64_t ctm_report_load(const ctm_report *report) { return report != NULL ? report->load : 0; }
+int64_t ctm_report_loaded(const ctm_report *report) {
+  return report != NULL ? report->loaded : 0;
+}
+int64_t ctm_report_duplicates(const ctm_report *report) {
+  return report != NULL ? report->duplicates : 0;
+}
+int64_t ctm_report_rejected(const ctm_report *report) {
+  return report != NULL ? report->rejected : 0;
+}
+int64_t ctm_report_overlaps(const ctm_report *report) {
+  return report != NULL ? report->overlaps : 0;
+}
+int64_t ctm_report_gaps(const ctm_report *report) {
+  return report != NULL ? report->gaps : 0;
+}
+int64_t ctm_report_load(const ctm_report *report) {
+  return report != NULL ? report->load : 0;
+}
 
 ctm_status ctm_report_rejections(const ctm_report *report, ctm_result **out) {
   ctm__env env; /* of its own: a report may be read from several threads */
