@@ -76,11 +76,10 @@ static bool code_ok(sqlite3_stmt *s, int column, int32_t count, bool required) {
   return code >= 0 && code < count;
 }
 
+/* With room for rounding, as the catalogue has it. */
 static bool on_scale(const ctm__survey *survey, double score) {
-  if (!(score >= survey->min && score <= survey->max)) return false;
-  if (!(survey->step > 0)) return true;
-  double steps = (score - survey->min) / survey->step;
-  return fabs(steps - round(steps)) <= 1e-6;
+  double steps = (score - survey->min) / survey->step, most = (survey->max - survey->min) / survey->step;
+  return isfinite(steps) && fabs(steps - round(steps)) <= 1e-6 && round(steps) >= 0 && steps <= most + 1e-6;
 }
 
 /* Whether a value may stand in a column of this type; ints may in one that has widened. */
