@@ -1,0 +1,157 @@
+"""Mapping of columns: the load options of the library from keyword arguments, and sources of rows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ctm import _call, _errors
+from ctm._native import ffi, lib
+
+_ALIASES = {"case_id": "case", "activity": "touchpoint", "timestamp": "time"}
+_TEXTS = ("time", "touchpoint", "channel", "value", "survey", "score", "about", "text", "key", "stage", "segment",
+          "time_zone", "time_unit", "format", "constant_touchpoint", "constant_channel", "constant_survey")  # fmt: skip
+
+
+class Columns:
+    """A ctm_load_options and everything that it points to."""
+
+    def __init__(self, watch: _call.Watch | None = None, **given: Any):
+        self.keep: list[Any] = []
+        self.options = ffi.new("ctm_load_options *")
+        lib._init_ctm_load_options(self.options)
+        o = self.options
+        for name in _TEXTS:
+            if given.get(name) is not None:
+                setattr(o, name, self._text(given.pop(name)))
+            else:
+                given.pop(name, None)
+        if (case := given.pop("case", None)) is not None:
+            o.case_id = self._text(case)
+        self._customer(given.pop("customer", None))
+        o.attributes, o.attribute_count = self._texts(given.pop("attributes", None))
+        o.customer_attributes, o.customer_attribute_count = self._texts(given.pop("customer_attributes", None))
+        o.precision = self._choice("precision", given.pop("precision", None) or "us", {"us": 0, "day": 1})
+        o.on_error = self._choice("on_error", given.pop("on_error", None) or "reject", {"reject": 0, "stop": 1})
+        if (delimiter := given.pop("delimiter", None)) is not None:
+            if len(str(delimiter).encode()) != 1:
+                raise _errors.make(lib.CTM_INVALID, "delimiter must be one ASCII character")
+            o.delimiter = str(delimiter).encode()
+        o.exact = bool(given.pop("exact", False))
+        if (most := given.pop("most_rejections", None)) is not None:
+            o.most_rejections = most
+        if watch is not None:
+            o.progress = lib._ctm_progress
+            o.progress_data = watch.handle
+        if given:
+            raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(given))}")
+
+    def _text(self, value: Any) -> Any:
+        pointer = _call.text(value)
+        self.keep.append(pointer)
+        return pointer
+
+    def _texts(self, values: Sequence[str] | str | None) -> tuple[Any, int]:
+        if values is None:
+            return ffi.NULL, 0
+        if isinstance(values, str):
+            values = [values]
+        array = ffi.new("char *[]", [self._text(v) for v in values] or [ffi.NULL])
+        self.keep.append(array)
+        return array, len(values)
+
+    def _customer(self, customer: str | Mapping[str, str] | None) -> None:
+        if customer is None:
+            return
+        pairs = {"id": customer} if isinstance(customer, str) else dict(customer)
+        array = ffi.new("ctm_identity[]", len(pairs))
+        self.keep.append(array)
+        for i, (kind, column) in enumerate(pairs.items()):
+            array[i].kind = self._text(kind)
+            array[i].value = self._text(column)
+        self.options.customer = array
+        self.options.customer_count = len(pairs)
+
+    @staticmethod
+    def _choice(name: str, value: str, choices: dict[str, int]) -> int:
+        if value not in choices:
+            raise _errors.make(lib.CTM_INVALID, f"{name}={value!r} is not one of {', '.join(choices)}")
+        return choices[value]
+
+
+def aliases(given: dict[str, Any]) -> dict[str, Any]:
+    """The names process mining uses for columns: activity=, timestamp=."""
+    out = dict(given)
+    for alias, name in _ALIASES.items():
+        if alias in out:
+            if out.get(name) is not None:
+                raise TypeError(f"{alias}= and {name}= mean the same column")
+            out[name] = out.pop(alias)
+    return out
+
+
+def is_path(source: Any) -> bool:
+    return isinstance(source, (str, os.PathLike))
+
+
+def paths(source: Any) -> list[Path] | None:
+    """The files that a source names, or None when it is data."""
+    if is_path(source):
+        return [Path(source)]
+    if isinstance(source, (list, tuple)) and source and all(is_path(s) for s in source):
+        return [Path(s) for s in source]
+    return None
+
+
+class Stream:
+    """An ArrowArrayStream taken from anything that offers one; the library releases it."""
+
+    def __init__(self, source: Any):
+        self.source = source
+        self.capsule = _capsule(source)
+        import ctypes
+
+        get = ctypes.pythonapi.PyCapsule_GetPointer
+        get.restype = ctypes.c_void_p
+        get.argtypes = [ctypes.py_object, ctypes.c_char_p]
+        self.pointer = ffi.cast("struct ArrowArrayStream *", get(self.capsule, b"arrow_array_stream"))
+
+
+def _capsule(source: Any) -> object:
+    if hasattr(source, "__arrow_c_stream__"):
+        return source.__arrow_c_stream__()
+    if hasattr(source, "fetch_arrow_reader"):  # DuckDB before it had the capsule interface
+        return source.fetch_arrow_reader().__arrow_c_stream__()
+    if isinstance(source, (dict, list)):
+        return _pyarrow("data that are no frame").table(_table(source)).__arrow_c_stream__()
+    if type(source).__module__.split(".")[0] == "pandas":
+        return _pyarrow("pandas before 2.2").Table.from_pandas(source, preserve_index=False).__arrow_c_stream__()
+    raise TypeError(
+        f"{type(source).__name__} is no source: give a path, an Arrow, pandas or polars object, or a dict of columns"
+    )
+
+
+def _table(source: Any) -> Any:
+    if isinstance(source, dict):
+        return source
+    names = list(dict.fromkeys(name for row in source for name in row))
+    return {name: [row.get(name) for row in source] for name in names}
+
+
+def _pyarrow(why: str) -> Any:
+    try:
+        import pyarrow
+    except ImportError:
+        raise ImportError(f"{why}: this needs pyarrow (pip install 'ctm[pyarrow]')") from None
+    return pyarrow
+
+
+def parquet(path: Path, names: Sequence[str] | None = None) -> Any:
+    """A Parquet file as a stream of batches, texts as dictionaries where the file has them so."""
+    _pyarrow("Parquet")
+    import pyarrow.parquet
+
+    file = pyarrow.parquet.ParquetFile(path)
+    return pyarrow.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches(batch_size=1 << 16))
