@@ -35,10 +35,18 @@ static void run_table(const ctm__where_node *node, const values *v, size_t n, ui
 static void run_ints(const ctm__where_node *node, const values *v, size_t n, uint8_t *restrict out) {
   const int64_t *restrict ints = v->ints;
   const int64_t low = node->int_low, high = node->int_high;
-  const uint8_t null = node->outcomes[0], no = node->outcomes[2], yes = node->outcomes[3];
-  for (size_t i = 0; i < n; i++) out[i] = (ints[i] >= low) & (ints[i] <= high) ? yes : no;
-  if (v->present == NULL) return;
-  for (size_t i = 0; i < n; i++) out[i] = v->present[i] ? out[i] : null;
+  const uint8_t null = node->outcomes[0], no = node->outcomes[2], change = no ^ node->outcomes[3];
+  const uint8_t *restrict present = v->present;
+  /* masks rather than a choice, for which compilers like to branch */
+  for (size_t i = 0; i < n; i++) {
+    unsigned within = (unsigned)(ints[i] >= low) & (unsigned)(ints[i] <= high);
+    out[i] = (uint8_t)(no ^ (change & (0u - within)));
+  }
+  if (present == NULL) return;
+  for (size_t i = 0; i < n; i++) {
+    unsigned there = 0u - (present[i] != 0);
+    out[i] = (uint8_t)((out[i] & there) | (null & ~there));
+  }
 }
 
 static void run_reals(const ctm__where_node *node, const values *v, size_t n, uint8_t *restrict out) {
@@ -57,7 +65,8 @@ static void run_int_set(const ctm__where_node *node, const values *v, size_t n, 
     int64_t x = v->ints[i];
     bool within = false;
     if (node->dense != NULL) {
-      within = x >= set[0] && x <= set[node->count - 1] && node->dense[(uint64_t)x - (uint64_t)set[0]];
+      uint64_t at = (uint64_t)x - (uint64_t)set[0], last = (uint64_t)set[node->count - 1] - (uint64_t)set[0];
+      within = (at <= last) & node->dense[CTM__MIN(at, last)];
     } else {
       size_t low = 0, high = node->count; /* the first that is not less */
       while (low < high) {
