@@ -269,7 +269,10 @@ static ctm_status tell(load *l) {
   return ctm__fail(l->env, CTM_CANCELLED, "loading %s was cancelled", l->rows->name);
 }
 
-/* What the attributes of text sources are read as: as the catalogue knows them, else as the first rows look. */
+/* What attributes are read as. The type that the catalogue knows wins. Else, in a source of texts, the first 10 000
+ * rows or 4 MB decide (ctm__text_type, joined by ctm__type_join): int, real, true/false, date, time, and text as soon
+ * as two values have no other type in common; a column without a value so far is text. Later cells that do not fit
+ * widen an int to a real or have their row rejected. A typed source's cells keep their own types. */
 static ctm_status attribute_types(load *l) {
   const ctm__mapping *m = &l->mapping;
   const ctm__catalogue *catalogue = &l->store->catalogue;
