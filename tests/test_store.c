@@ -1,4 +1,6 @@
 /* Opening, processes, forks, migrations, the check, backups. */
+#include <pthread.h>
+
 #include "result.h"
 #include "store_support.h"
 
@@ -137,6 +139,77 @@ START_TEST(test_read_only_place) {
   chmod(at("still/a.ctm"), 0444);
   chmod(at("still"), 0555);
   ck_assert_int_eq(in_child(read_where_nothing_can_be_written, NULL), 0);
+}
+END_TEST
+
+/* Without shared memory there is no WAL. */
+START_TEST(test_without_wal) {
+  ctm_open_options options = CTM_OPEN_OPTIONS_INIT;
+  ctm_store *store;
+  ctm_result *info;
+  ctm_recorder *recorder;
+  ctm_interaction row = visit("C2", 6, "web");
+  const char *mode = NULL;
+  options.vfs = "unix-dotfile";
+  OK(ctm_open(at("dot.ctm"), &options, &store, NULL));
+  record(store, "C1", 5, "web");
+  OKS(store, ctm_info(store, &info));
+  for (int64_t i = 0; i < ctm_result_rows(info); i++)
+    if (strcmp(ctm_result_text(info, i, 0), "journal_mode") == 0) mode = ctm_result_text(info, i, 1);
+  ck_assert_str_eq(mode, "delete");
+  ctm_result_free(info);
+  OK(ctm_recorder_new(store, &recorder));
+  OK(ctm_recorder_add(recorder, &row));
+  OKS(store, ctm_recorder_commit(recorder));
+  ctm_recorder_free(recorder);
+  ck_assert_int_eq(counted(store), 2);
+  OKS(store, ctm_check(store));
+  ctm_close(store);
+  OK(ctm_open(at("dot.ctm"), NULL, &store, NULL)); /* where WAL can be had it is taken again */
+  ck_assert_int_eq(counted(store), 2);
+  ctm_close(store);
+}
+END_TEST
+
+START_TEST(test_full) {
+  ctm_store *store = opened(at("a.ctm"));
+  ctm_recorder *recorder;
+  ctm_interaction row = visit("C1", 5, "web");
+  ctm_status status = CTM_OK;
+  char text[4000];
+  memset(text, 'x', sizeof text - 1);
+  text[sizeof text - 1] = '\0';
+  record(store, "C0", 5, "web");
+  sqlite3_exec(store->db, "PRAGMA max_page_count = 60", NULL, NULL, NULL);
+  OK(ctm_recorder_new(store, &recorder));
+  row.text = text;
+  for (int i = 0; i < 1000 && status == CTM_OK; i++) status = ctm_recorder_add(recorder, &row);
+  ck_assert_int_eq(status, CTM_FULL);
+  ck_assert_ptr_nonnull(strstr(ctm_message(store), "is lost"));
+  OKS(store, ctm_recorder_commit(recorder));
+  row.text = NULL;
+  OKS(store, ctm_recorder_add(recorder, &row));
+  OKS(store, ctm_recorder_commit(recorder));
+  ctm_recorder_free(recorder);
+  ck_assert_int_eq(counted(store), 2);
+  OKS(store, ctm_check(store));
+  ctm_close(store);
+}
+END_TEST
+
+static void *thread_records(void *argument) {
+  for (int i = 0; i < 100; i++) record(argument, "C1", i, "web");
+  return NULL;
+}
+
+START_TEST(test_threads) {
+  ctm_store *store = opened(NULL);
+  pthread_t threads[3];
+  for (int i = 0; i < 3; i++) ck_assert_int_eq(pthread_create(&threads[i], NULL, thread_records, store), 0);
+  for (int i = 0; i < 20; i++) ctm__snapshot_drop(snapshot_of(store));
+  for (int i = 0; i < 3; i++) pthread_join(threads[i], NULL);
+  ck_assert_int_eq(counted(store), 300);
+  ctm_close(store);
 }
 END_TEST
 
@@ -508,6 +581,9 @@ int main(void) {
   tcase_add_test(tcase, test_other_files);
   tcase_add_test(tcase, test_read_only);
   tcase_add_test(tcase, test_read_only_place);
+  tcase_add_test(tcase, test_without_wal);
+  tcase_add_test(tcase, test_full);
+  tcase_add_test(tcase, test_threads);
   tcase_add_test(tcase, test_migration);
   tcase_add_test(tcase, test_two_processes);
   tcase_add_test(tcase, test_busy);
