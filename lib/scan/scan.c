@@ -182,6 +182,7 @@ static ctm_status builtin_field(ctm__env *env, ctm__scan *scan, const char *name
     if (name[0] == 's') f->lut = c->touchpoint.stage, f->dictionary = &c->stages;
     if (name[0] == 'd') f->lut = c->touchpoint.department, f->dictionary = &c->departments;
     if (name[0] == 't' && name[1] == 'y') f->lut = c->touchpoint.type, f->dictionary = &scan->types;
+    if (f->lut != NULL) f->lut_count = c->touchpoints.count;
     return ctm__scan_touchpoint(env, scan, &f->slot);
   }
   if (strcmp(name, "channel") == 0) {
