@@ -32,15 +32,16 @@ static int64_t number_of(ctm__snapshot *s, const char *kind, const char *value) 
   return number;
 }
 
-/* ---- what is refused ---------------------------------------------------------------------------------------------- */
+/* ---- what is refused ----------------------------------------------------------------------------------------------
+ */
 
-#define REFUSED(expected, word, ...)                                 \
-  do {                                                               \
-    ctm_interaction row = visit("C1", 5, "new");                     \
-    __VA_ARGS__;                                                     \
-    FAILS(expected, store, ctm_record(store, &row), word);           \
-    ck_assert_int_eq(store->catalogue.touchpoints.count, 1);         \
-    ck_assert_int_eq(store->catalogue.attributes.count, 1);          \
+#define REFUSED(expected, word, ...)                         \
+  do {                                                       \
+    ctm_interaction row = visit("C1", 5, "new");             \
+    __VA_ARGS__;                                             \
+    FAILS(expected, store, ctm_record(store, &row), word);   \
+    ck_assert_int_eq(store->catalogue.touchpoints.count, 1); \
+    ck_assert_int_eq(store->catalogue.attributes.count, 1);  \
   } while (0)
 
 START_TEST(test_refused) {
@@ -90,7 +91,8 @@ START_TEST(test_refused) {
 }
 END_TEST
 
-/* ---- duplicates --------------------------------------------------------------------------------------------------------- */
+/* ---- duplicates
+ * --------------------------------------------------------------------------------------------------------- */
 
 START_TEST(test_duplicates) {
   ctm_interaction row = visit("C1", 5, "web");
@@ -143,15 +145,16 @@ START_TEST(test_fingerprint) {
 }
 END_TEST
 
-/* ---- snapshots ------------------------------------------------------------------------------------------------------------ */
+/* ---- snapshots
+ * ------------------------------------------------------------------------------------------------------------ */
 
 START_TEST(test_order) {
   static const struct {
     const char *customer;
     int64_t time;
     const char *touchpoint;
-  } rows[] = {{"B", 9, "b9"}, {"A", 5, "a5"}, {NULL, 7, "n7"}, {"B", 3, "b3"}, {"A", 5, "a5again"},
-              {"A", 2, "a2"}, {NULL, 1, "n1"}, {"B", -4, "b-4"}};
+  } rows[] = {{"B", 9, "b9"},      {"A", 5, "a5"}, {NULL, 7, "n7"}, {"B", 3, "b3"},
+              {"A", 5, "a5again"}, {"A", 2, "a2"}, {NULL, 1, "n1"}, {"B", -4, "b-4"}};
   static const char *const expected[] = {"b-4", "b3", "b9", "a2", "a5", "a5again", "n1", "n7"};
   for (size_t i = 0; i < CTM__COUNT(rows); i++) record(store, rows[i].customer, rows[i].time, rows[i].touchpoint);
   ctm__snapshot *s = snapshot_of(store);
@@ -241,7 +244,8 @@ START_TEST(test_columns) {
 }
 END_TEST
 
-/* ---- identities ------------------------------------------------------------------------------------------------------------ */
+/* ---- identities
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static void identified(int64_t time, const char *customer, const char *mail, const char *device) {
   ctm_identity known[2];
@@ -347,7 +351,8 @@ START_TEST(test_identity_cache) {
 }
 END_TEST
 
-/* ---- recorder ---------------------------------------------------------------------------------------------------------------- */
+/* ---- recorder
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static void try_recorder(bool memory) {
   ctm_recorder *recorder, *second;
@@ -395,7 +400,9 @@ static void try_recorder(bool memory) {
   ck_assert_int_eq(ctm_recorder_add(NULL, &row), CTM_INVALID);
 }
 
-START_TEST(test_recorder_in_memory) { try_recorder(true); }
+START_TEST(test_recorder_in_memory) {
+  try_recorder(true);
+}
 END_TEST
 
 START_TEST(test_recorder_on_file) {
@@ -407,7 +414,9 @@ START_TEST(test_recorder_on_file) {
 }
 END_TEST
 
-/* ---- bulk ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- bulk
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
 
 START_TEST(test_bulk) {
   ctm_attribute age = {"age", CTM_TYPE_INT, 40, 0, NULL};
@@ -466,7 +475,8 @@ START_TEST(test_cancel) {
 }
 END_TEST
 
-/* ---- every allocation fails once ------------------------------------------------------------------------------------------------- */
+/* ---- every allocation fails once
+ * ------------------------------------------------------------------------------------------------- */
 
 static ctm_status everything(const char *path, const ctm_allocator *allocator) {
   ctm_open_options options = CTM_OPEN_OPTIONS_INIT;
@@ -531,13 +541,16 @@ START_TEST(test_no_memory) {
 }
 END_TEST
 
-/* ---- bytes of attributes ------------------------------------------------------------------------------------------------------------ */
+/* ---- bytes of attributes
+ * ------------------------------------------------------------------------------------------------------------ */
 
 START_TEST(test_attribute_bytes) {
   ctm__env env;
   ctm__writer w = {0};
-  ctm_attribute all[] = {{"a", CTM_TYPE_TEXT, 0, 0, "gold"}, {"b", CTM_TYPE_INT, INT64_MIN, 0, NULL},
-                         {"c", CTM_TYPE_REAL, 0, -0.5, NULL}, {"d", CTM_TYPE_BOOL, 7, 0, NULL}};
+  ctm_attribute all[] = {{"a", CTM_TYPE_TEXT, 0, 0, "gold"},
+                         {"b", CTM_TYPE_INT, INT64_MIN, 0, NULL},
+                         {"c", CTM_TYPE_REAL, 0, -0.5, NULL},
+                         {"d", CTM_TYPE_BOOL, 7, 0, NULL}};
   ctm__attribute_value v;
   ctm__env_init(&env, NULL);
   for (int32_t i = 0; i < 4; i++) OK(ctm__attribute_write(&env, &w, i * 1000, all[i].type, &all[i]));

@@ -4,7 +4,8 @@
 #include "result.h"
 #include "store_support.h"
 
-/* ---- opening ------------------------------------------------------------------------------------------------------ */
+/* ---- opening ------------------------------------------------------------------------------------------------------
+ */
 
 START_TEST(test_open) {
   ctm_store *store;
@@ -77,7 +78,8 @@ static void write_file(const char *path, const char *bytes) {
 START_TEST(test_other_files) {
   ctm_store *store;
   ctm_error error;
-  write_file(at("text"), "customer,time,touchpoint\nthis is no database at all, and it is long enough to be sure of it");
+  write_file(at("text"),
+             "customer,time,touchpoint\nthis is no database at all, and it is long enough to be sure of it");
   ck_assert_int_eq(open_flags(at("text"), 0, &store, &error), CTM_FORMAT);
   ck_assert_ptr_nonnull(strstr(error.message, "not a libctm store"));
   raw(at("other"), "CREATE TABLE t(x)");
@@ -213,9 +215,12 @@ START_TEST(test_threads) {
 }
 END_TEST
 
-/* ---- migrations ------------------------------------------------------------------------------------------------------ */
+/* ---- migrations
+ * ------------------------------------------------------------------------------------------------------ */
 
-static ctm_status fail_step(ctm_store *store) { return ctm__fail(&store->env, CTM_INVALID, "a step that fails"); }
+static ctm_status fail_step(ctm_store *store) {
+  return ctm__fail(&store->env, CTM_INVALID, "a step that fails");
+}
 
 START_TEST(test_migration) {
   static const char *const second[] = {"CREATE TABLE more(x INTEGER) STRICT", "INSERT INTO more VALUES (7)", NULL};
@@ -245,7 +250,8 @@ START_TEST(test_migration) {
 }
 END_TEST
 
-/* ---- processes ------------------------------------------------------------------------------------------------------- */
+/* ---- processes
+ * ------------------------------------------------------------------------------------------------------- */
 
 static int child_records(void *argument) {
   const int *number = argument;
@@ -373,7 +379,8 @@ START_TEST(test_close_with_children) {
 }
 END_TEST
 
-/* ---- check, info, backup --------------------------------------------------------------------------------------------- */
+/* ---- check, info, backup
+ * --------------------------------------------------------------------------------------------- */
 
 static const struct {
   const char *damage, *word;
@@ -393,7 +400,8 @@ static const struct {
     {"UPDATE interactions SET attributes = x'7f0204' WHERE seq = 3", "attribute 127"},
     {"INSERT INTO texts VALUES (50, 'lost')", "interaction 50"},
     {"UPDATE identity_links SET customer = identity", "identity 3 is linked"},
-    {"INSERT INTO identity_links VALUES (2, 1); UPDATE identity_links SET customer = 2 WHERE identity = 3", "itself linked"},
+    {"INSERT INTO identity_links VALUES (2, 1); UPDATE identity_links SET customer = 2 WHERE identity = 3",
+     "itself linked"},
     {"UPDATE customer_attributes SET value = 'old'", "identity 1: an attribute"},
     {"UPDATE customer_segment SET segment = 9", "identity 1: its segment"},
     {"DELETE FROM identities WHERE number = 1", "refers to"},

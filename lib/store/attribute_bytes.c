@@ -12,14 +12,18 @@ ctm_status ctm__attribute_write(ctm__env *env, ctm__writer *w, int32_t code, ctm
   CTM__TRY(ctm__write_uint(env, w, (uint64_t)code));
   CTM__TRY(ctm__write_u8(env, w, (uint8_t)seen));
   switch (seen) {
-    case CTM_TYPE_BOOL: return ctm__write_u8(env, w, attribute->integer != 0);
+    case CTM_TYPE_BOOL:
+      return ctm__write_u8(env, w, attribute->integer != 0);
     case CTM_TYPE_INT:
     case CTM_TYPE_TIME:
-    case CTM_TYPE_DATE: return ctm__write_int(env, w, attribute->integer);
+    case CTM_TYPE_DATE:
+      return ctm__write_int(env, w, attribute->integer);
     case CTM_TYPE_REAL:
       return ctm__write_real(env, w, attribute->type == CTM_TYPE_INT ? (double)attribute->integer : attribute->real);
-    case CTM_TYPE_TEXT: return ctm__write_bytes(env, w, attribute->text, strlen(attribute->text));
-    case CTM_TYPE_NULL: break;
+    case CTM_TYPE_TEXT:
+      return ctm__write_bytes(env, w, attribute->text, strlen(attribute->text));
+    case CTM_TYPE_NULL:
+      break;
   }
   status = ctm__fail(env, CTM_INTERNAL, "an attribute of type %d cannot be written", (int)seen);
 out:
@@ -45,7 +49,9 @@ ctm_status ctm__attribute_read(ctm__env *env, ctm__reader *r, ctm__attribute_val
       break;
     case CTM_TYPE_INT:
     case CTM_TYPE_TIME:
-    case CTM_TYPE_DATE: CTM__TRY(ctm__read_int(env, r, &value->integer)); break;
+    case CTM_TYPE_DATE:
+      CTM__TRY(ctm__read_int(env, r, &value->integer));
+      break;
     case CTM_TYPE_REAL:
       CTM__TRY(ctm__read_real(env, r, &value->real));
       if (!isfinite(value->real)) return ctm__fail(env, CTM_CORRUPT, "an attribute's number is not finite");
@@ -56,7 +62,8 @@ ctm_status ctm__attribute_read(ctm__env *env, ctm__reader *r, ctm__attribute_val
       if (ctm__utf8_valid(value->text, value->length) != value->length || memchr(bytes, 0, value->length) != NULL)
         return ctm__fail(env, CTM_CORRUPT, "an attribute's text is not UTF-8");
       break;
-    default: return ctm__fail(env, CTM_CORRUPT, "an attribute has the unknown type %d", (int)type);
+    default:
+      return ctm__fail(env, CTM_CORRUPT, "an attribute has the unknown type %d", (int)type);
   }
 out:
   return status;

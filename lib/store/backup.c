@@ -11,8 +11,10 @@ enum { PAGES_A_STEP = 256, TRIES = 100 };
 
 static ctm_status failed(ctm__env *env, const char *doing, const char *path) {
   int code = errno;
-  ctm_status status = code == ENOSPC ? CTM_FULL : code == EROFS || code == EACCES ? CTM_READONLY
-                      : code == ENOENT ? CTM_MISSING : CTM_IO;
+  ctm_status status = code == ENOSPC                    ? CTM_FULL
+                      : code == EROFS || code == EACCES ? CTM_READONLY
+                      : code == ENOENT                  ? CTM_MISSING
+                                                        : CTM_IO;
   return ctm__fail(env, status, "%s %s: %s", doing, path, strerror(code));
 }
 

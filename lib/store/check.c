@@ -15,8 +15,10 @@ static ctm_status check_sqlite(ctm__env *env, sqlite3 *db) {
   int code = sqlite3_prepare_v2(db, "PRAGMA integrity_check(1)", -1, &s, NULL);
   if (code == SQLITE_OK && (code = sqlite3_step(s)) == SQLITE_ROW) {
     const char *finding = (const char *)sqlite3_column_text(s, 0);
-    if (finding == NULL) status = ctm__fail(env, CTM_NOMEM, "out of memory checking the file");
-    else if (strcmp(finding, "ok") != 0) status = ctm__fail(env, CTM_CORRUPT, "the file is damaged: %s", finding);
+    if (finding == NULL)
+      status = ctm__fail(env, CTM_NOMEM, "out of memory checking the file");
+    else if (strcmp(finding, "ok") != 0)
+      status = ctm__fail(env, CTM_CORRUPT, "the file is damaged: %s", finding);
   } else {
     status = ctm__sqlite_fail(env, db, code, "checking the file");
   }
@@ -42,7 +44,8 @@ static const struct {
      "identity %lld is linked to a number that is not lower"},
     {"SELECT a.identity FROM identity_links a JOIN identity_links b ON b.identity = a.customer",
      "identity %lld is linked to one that is itself linked"},
-    {"SELECT number FROM identities WHERE number < 1 OR kind = '' OR value = ''", "identity %lld is empty or misnumbered"},
+    {"SELECT number FROM identities WHERE number < 1 OR kind = '' OR value = ''",
+     "identity %lld is empty or misnumbered"},
     {"SELECT seq FROM texts WHERE seq NOT IN (SELECT seq FROM interactions)",
      "the text of interaction %lld has no interaction"},
     {"SELECT i.seq FROM interactions i LEFT JOIN identities n ON n.number = i.identity"
@@ -107,22 +110,29 @@ out:
 static ctm_status check_rows(ctm__env *env, sqlite3 *db, const ctm__catalogue *k) {
   sqlite3_stmt *s = NULL;
   ctm_status status = CTM_OK;
-  int code = sqlite3_prepare_v2(db,
-                                "SELECT seq, time, touchpoint, channel, survey, score, about, value, attributes, case_id"
-                                " FROM interactions ORDER BY seq",
-                                -1, &s, NULL);
+  int code =
+      sqlite3_prepare_v2(db,
+                         "SELECT seq, time, touchpoint, channel, survey, score, about, value, attributes, case_id"
+                         " FROM interactions ORDER BY seq",
+                         -1, &s, NULL);
   while (code == SQLITE_OK || code == SQLITE_ROW) {
     code = sqlite3_step(s);
     if (code != SQLITE_ROW) break;
     int64_t seq = sqlite3_column_int64(s, 0), time = sqlite3_column_int64(s, 1);
     bool scored = sqlite3_column_type(s, 5) != SQLITE_NULL;
     const char *what = NULL;
-    if (time < CTM__TIME_MIN || time > CTM__TIME_MAX) what = "its time lies outside the years 0001 to 9999";
-    else if (!code_ok(s, 2, k->touchpoints.count, true)) what = "its touchpoint is not in the catalogue";
-    else if (!code_ok(s, 3, k->channels.count, false)) what = "its channel is not in the catalogue";
-    else if (!code_ok(s, 4, k->surveys.count, scored)) what = "its survey is not in the catalogue";
-    else if (!code_ok(s, 6, k->touchpoints.count, false)) what = "what it is about is not in the catalogue";
-    else if (isinf(sqlite3_column_double(s, 7))) what = "its value is infinite";
+    if (time < CTM__TIME_MIN || time > CTM__TIME_MAX)
+      what = "its time lies outside the years 0001 to 9999";
+    else if (!code_ok(s, 2, k->touchpoints.count, true))
+      what = "its touchpoint is not in the catalogue";
+    else if (!code_ok(s, 3, k->channels.count, false))
+      what = "its channel is not in the catalogue";
+    else if (!code_ok(s, 4, k->surveys.count, scored))
+      what = "its survey is not in the catalogue";
+    else if (!code_ok(s, 6, k->touchpoints.count, false))
+      what = "what it is about is not in the catalogue";
+    else if (isinf(sqlite3_column_double(s, 7)))
+      what = "its value is infinite";
     else if (scored && !on_scale(&k->survey[sqlite3_column_int(s, 4)], sqlite3_column_double(s, 5)))
       what = "its score is off the survey's scale";
     if (what == NULL && sqlite3_column_type(s, 9) != SQLITE_NULL) {
@@ -160,11 +170,19 @@ static ctm_status check_customers(ctm__env *env, sqlite3 *db, const ctm__catalog
     if (good) {
       ctm_type type = k->customer_attribute_type[sqlite3_column_int(s, 1)];
       switch (sqlite3_column_type(s, 2)) {
-        case SQLITE_NULL: break;
-        case SQLITE_TEXT: good = type == CTM_TYPE_TEXT; break;
-        case SQLITE_FLOAT: good = type == CTM_TYPE_REAL && isfinite(sqlite3_column_double(s, 2)); break;
-        case SQLITE_INTEGER: good = type != CTM_TYPE_TEXT && type != CTM_TYPE_NULL; break;
-        default: good = false;
+        case SQLITE_NULL:
+          break;
+        case SQLITE_TEXT:
+          good = type == CTM_TYPE_TEXT;
+          break;
+        case SQLITE_FLOAT:
+          good = type == CTM_TYPE_REAL && isfinite(sqlite3_column_double(s, 2));
+          break;
+        case SQLITE_INTEGER:
+          good = type != CTM_TYPE_TEXT && type != CTM_TYPE_NULL;
+          break;
+        default:
+          good = false;
       }
     }
     if (!good) {

@@ -13,22 +13,32 @@ struct ctm__statements {
 
 static ctm_status status_of(int code) {
   switch (code & 0xff) {
-    case SQLITE_NOMEM: return CTM_NOMEM;
-    case SQLITE_FULL: return CTM_FULL;
+    case SQLITE_NOMEM:
+      return CTM_NOMEM;
+    case SQLITE_FULL:
+      return CTM_FULL;
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-    case SQLITE_PROTOCOL: return CTM_BUSY;
-    case SQLITE_READONLY: return CTM_READONLY;
-    case SQLITE_CORRUPT: return CTM_CORRUPT;
-    case SQLITE_NOTADB: return CTM_FORMAT;
+    case SQLITE_PROTOCOL:
+      return CTM_BUSY;
+    case SQLITE_READONLY:
+      return CTM_READONLY;
+    case SQLITE_CORRUPT:
+      return CTM_CORRUPT;
+    case SQLITE_NOTADB:
+      return CTM_FORMAT;
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
     case SQLITE_PERM:
     case SQLITE_AUTH:
-    case SQLITE_NOLFS: return code == SQLITE_IOERR_NOMEM ? CTM_NOMEM : CTM_IO;
-    case SQLITE_INTERRUPT: return CTM_CANCELLED;
-    case SQLITE_TOOBIG: return CTM_INVALID;
-    default: return CTM_SQLITE;
+    case SQLITE_NOLFS:
+      return code == SQLITE_IOERR_NOMEM ? CTM_NOMEM : CTM_IO;
+    case SQLITE_INTERRUPT:
+      return CTM_CANCELLED;
+    case SQLITE_TOOBIG:
+      return CTM_INVALID;
+    default:
+      return CTM_SQLITE;
   }
 }
 
@@ -137,8 +147,10 @@ static ctm_status data_version(ctm_store *store, int64_t *version) {
   int code;
   if (status != CTM_OK) return status;
   code = sqlite3_step(statement);
-  if (code == SQLITE_ROW) *version = sqlite3_column_int64(statement, 0);
-  else status = ctm__sqlite_fail(&store->env, store->db, code, "reading the store");
+  if (code == SQLITE_ROW)
+    *version = sqlite3_column_int64(statement, 0);
+  else
+    status = ctm__sqlite_fail(&store->env, store->db, code, "reading the store");
   sqlite3_reset(statement);
   return status;
 }
@@ -248,8 +260,10 @@ static ctm_status uri_of(ctm__env *env, const char *path, const char *query, ctm
   ctm_status status;
   CTM__TRY(ctm__text_add(env, uri, "file:"));
   for (const char *p = path; *p != '\0'; p++) {
-    if (strchr("?#%", *p) != NULL) CTM__TRY(ctm__text_addf(env, uri, "%%%02X", (unsigned)(unsigned char)*p));
-    else CTM__TRY(ctm__text_addn(env, uri, p, 1));
+    if (strchr("?#%", *p) != NULL)
+      CTM__TRY(ctm__text_addf(env, uri, "%%%02X", (unsigned)(unsigned char)*p));
+    else
+      CTM__TRY(ctm__text_addn(env, uri, p, 1));
   }
   CTM__TRY(ctm__text_add(env, uri, query));
 out:

@@ -19,7 +19,7 @@ struct ctm__identities {
   size_t slot_count;
   char *bytes;
   size_t length, bytes_capacity;
-  bool linked;     /* `customer` is filled */
+  bool linked;       /* `customer` is filled */
   int64_t *customer; /* by number; 0: the number itself */
   size_t customer_capacity;
 };
@@ -128,14 +128,15 @@ out:
 static ctm_status select_number(ctm_store *store, const char *kind, const char *value, size_t length, int64_t *number) {
   sqlite3_stmt *statement;
   int code;
-  ctm_status status =
-      ctm__prepare(store, "SELECT number FROM identities WHERE value = ?1 AND kind = ?2", &statement);
+  ctm_status status = ctm__prepare(store, "SELECT number FROM identities WHERE value = ?1 AND kind = ?2", &statement);
   if (status != CTM_OK) return status;
   sqlite3_bind_text64(statement, 1, value, length, SQLITE_STATIC, SQLITE_UTF8);
   sqlite3_bind_text(statement, 2, kind, -1, SQLITE_STATIC);
   code = sqlite3_step(statement);
-  if (code == SQLITE_ROW) *number = sqlite3_column_int64(statement, 0);
-  else if (code != SQLITE_DONE) status = ctm__sqlite_fail(&store->env, store->db, code, "looking for an identity");
+  if (code == SQLITE_ROW)
+    *number = sqlite3_column_int64(statement, 0);
+  else if (code != SQLITE_DONE)
+    status = ctm__sqlite_fail(&store->env, store->db, code, "looking for an identity");
   ctm__done(statement);
   return status;
 }
@@ -179,7 +180,8 @@ out:
   return status;
 }
 
-/* ---- links -------------------------------------------------------------------------------------------------------- */
+/* ---- links --------------------------------------------------------------------------------------------------------
+ */
 
 static ctm_status set_customer(ctm__env *env, struct ctm__identities *c, int64_t identity, int64_t customer) {
   size_t old = c->customer_capacity;
@@ -241,7 +243,8 @@ out:
   return status;
 }
 
-/* ---- what is known of a customer ------------------------------------------------------------------------------------ */
+/* ---- what is known of a customer ------------------------------------------------------------------------------------
+ */
 
 static ctm_status next_sequence(ctm_store *store, int64_t *sequence) {
   ctm_status status = CTM_OK;
@@ -250,8 +253,10 @@ static ctm_status next_sequence(ctm_store *store, int64_t *sequence) {
                               "SELECT max(coalesce((SELECT max(sequence) FROM customer_attributes), 0),"
                               " coalesce((SELECT max(sequence) FROM customer_segment), 0))",
                               &store->attribute_sequence);
-  if (status == CTM_OK) *sequence = ++store->attribute_sequence;
-  else store->attribute_sequence = -1;
+  if (status == CTM_OK)
+    *sequence = ++store->attribute_sequence;
+  else
+    store->attribute_sequence = -1;
   return status;
 }
 
@@ -272,12 +277,18 @@ ctm_status ctm__customer_write(ctm_store *store, int64_t identity, const ctm_att
                           &statement));
     sqlite3_bind_int64(statement, 1, identity);
     sqlite3_bind_int(statement, 2, codes[i]);
-    if (a->type == CTM_TYPE_NULL) sqlite3_bind_null(statement, 3);
-    else if (a->type == CTM_TYPE_TEXT) sqlite3_bind_text(statement, 3, a->text, -1, SQLITE_STATIC);
-    else if (a->type == CTM_TYPE_REAL) sqlite3_bind_double(statement, 3, a->real);
-    else if (types[i] == CTM_TYPE_REAL) sqlite3_bind_double(statement, 3, (double)a->integer);
-    else if (a->type == CTM_TYPE_BOOL) sqlite3_bind_int(statement, 3, a->integer != 0);
-    else sqlite3_bind_int64(statement, 3, a->integer);
+    if (a->type == CTM_TYPE_NULL)
+      sqlite3_bind_null(statement, 3);
+    else if (a->type == CTM_TYPE_TEXT)
+      sqlite3_bind_text(statement, 3, a->text, -1, SQLITE_STATIC);
+    else if (a->type == CTM_TYPE_REAL)
+      sqlite3_bind_double(statement, 3, a->real);
+    else if (types[i] == CTM_TYPE_REAL)
+      sqlite3_bind_double(statement, 3, (double)a->integer);
+    else if (a->type == CTM_TYPE_BOOL)
+      sqlite3_bind_int(statement, 3, a->integer != 0);
+    else
+      sqlite3_bind_int64(statement, 3, a->integer);
     sqlite3_bind_int64(statement, 4, sequence);
     status = ctm__run(store, statement, "recording what is known of a customer");
     sqlite3_clear_bindings(statement);
@@ -285,10 +296,11 @@ ctm_status ctm__customer_write(ctm_store *store, int64_t identity, const ctm_att
   }
   if (segment >= 0) {
     CTM__TRY(next_sequence(store, &sequence));
-    CTM__TRY(ctm__prepare(store,
-                          "INSERT INTO customer_segment(identity, segment, sequence) VALUES (?1, ?2, ?3)"
-                          " ON CONFLICT(identity) DO UPDATE SET segment = excluded.segment, sequence = excluded.sequence",
-                          &statement));
+    CTM__TRY(
+        ctm__prepare(store,
+                     "INSERT INTO customer_segment(identity, segment, sequence) VALUES (?1, ?2, ?3)"
+                     " ON CONFLICT(identity) DO UPDATE SET segment = excluded.segment, sequence = excluded.sequence",
+                     &statement));
     sqlite3_bind_int64(statement, 1, identity);
     sqlite3_bind_int(statement, 2, segment);
     sqlite3_bind_int64(statement, 3, sequence);

@@ -30,9 +30,9 @@ static void free_columns(ctm__env *env, const ctm__column *columns, size_t count
 static void image_release(ctm__table *table) {
   image *m = table->owner;
   ctm__env env = m->env;
-  const void *arrays[] = {table->starts, table->time,    table->touchpoint, table->channel, table->survey,
-                          table->score,  table->value,   table->about,      table->case_id, table->text,
-                          table->customer_label, table->segment};
+  const void *arrays[] = {table->starts,  table->time,  table->touchpoint,     table->channel,
+                          table->survey,  table->score, table->value,          table->about,
+                          table->case_id, table->text,  table->customer_label, table->segment};
   for (size_t i = 0; i < CTM__COUNT(arrays); i++) ctm__free(&env, (void *)arrays[i]);
   free_columns(&env, table->attributes, m->attribute_count);
   free_columns(&env, table->customer_attributes, m->customer_attribute_count);
@@ -48,7 +48,8 @@ static void image_release(ctm__table *table) {
   ctm__free(&env, m);
 }
 
-/* ---- building ------------------------------------------------------------------------------------------------------- */
+/* ---- building -------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct builder {
   ctm__env *env;
@@ -134,8 +135,8 @@ out:
   return status;
 }
 
-static ctm_status make_columns(ctm__env *env, const ctm__dictionary *names, const ctm_type *types, ctm__column **columns,
-                               ctm__dictionary **texts, size_t *count) {
+static ctm_status make_columns(ctm__env *env, const ctm__dictionary *names, const ctm_type *types,
+                               ctm__column **columns, ctm__dictionary **texts, size_t *count) {
   size_t n = (size_t)names->count;
   *count = n;
   *texts = ctm__calloc(env, n, sizeof **texts);
@@ -307,8 +308,8 @@ static ctm_status read_links(builder *b) {
     while ((code = sqlite3_step(s)) == SQLITE_ROW) {
       int64_t identity = sqlite3_column_int64(s, 0), customer = sqlite3_column_int64(s, 1);
       if (identity < 1 || identity > highest || customer < 1 || customer >= identity) {
-        status = ctm__fail(b->env, CTM_CORRUPT, "identity %lld is linked to %lld", (long long)identity,
-                           (long long)customer);
+        status =
+            ctm__fail(b->env, CTM_CORRUPT, "identity %lld is linked to %lld", (long long)identity, (long long)customer);
         goto out;
       }
       b->customer_of[identity] = (int32_t)customer;
@@ -320,7 +321,8 @@ out:
   return status;
 }
 
-/* ---- order ----------------------------------------------------------------------------------------------------------- */
+/* ---- order
+ * ----------------------------------------------------------------------------------------------------------- */
 
 typedef struct key {
   int64_t time;
@@ -406,16 +408,16 @@ out:
   return status;
 }
 
-#define GATHER(name, type)                                                              \
-  static ctm_status gather_##name(builder *b, type **column, const type **to) {         \
-    if (*column == NULL) return CTM_OK;                                                 \
-    type *sorted = ctm__alloc(b->env, b->rows * sizeof *sorted);                        \
-    if (sorted == NULL) return CTM_NOMEM;                                               \
-    for (size_t i = 0; i < b->rows; i++) sorted[i] = (*column)[b->order[i]];            \
-    ctm__free(b->env, *column);                                                         \
-    *column = NULL;                                                                     \
-    *to = sorted;                                                                       \
-    return CTM_OK;                                                                      \
+#define GATHER(name, type)                                                      \
+  static ctm_status gather_##name(builder *b, type **column, const type **to) { \
+    if (*column == NULL) return CTM_OK;                                         \
+    type *sorted = ctm__alloc(b->env, b->rows * sizeof *sorted);                \
+    if (sorted == NULL) return CTM_NOMEM;                                       \
+    for (size_t i = 0; i < b->rows; i++) sorted[i] = (*column)[b->order[i]];    \
+    ctm__free(b->env, *column);                                                 \
+    *column = NULL;                                                             \
+    *to = sorted;                                                               \
+    return CTM_OK;                                                              \
   }
 GATHER(codes, int32_t)
 GATHER(ints, int64_t)
@@ -456,7 +458,8 @@ out:
   return status;
 }
 
-/* ---- customers ------------------------------------------------------------------------------------------------------ */
+/* ---- customers ------------------------------------------------------------------------------------------------------
+ */
 
 /* Identities come by number, so the first one met is the customer's first. */
 static ctm_status read_labels(builder *b) {
@@ -480,8 +483,8 @@ static ctm_status read_labels(builder *b) {
         status = ctm__fail(b->env, CTM_NOMEM, "out of memory reading an identity");
         goto out;
       }
-      CTM__TRY(ctm__dictionary_add(b->env, &b->image->labels, value, (size_t)sqlite3_column_bytes(s, 1),
-                                   &label[customer]));
+      CTM__TRY(
+          ctm__dictionary_add(b->env, &b->image->labels, value, (size_t)sqlite3_column_bytes(s, 1), &label[customer]));
     }
   }
   if (code != SQLITE_DONE) status = ctm__sqlite_fail(b->env, b->db, code, "reading identities");
@@ -498,8 +501,8 @@ static ctm_status read_customer_attributes(builder *b) {
   ctm__column *columns = (ctm__column *)t->customer_attributes;
   sqlite3_stmt *s = NULL;
   ctm_status status = CTM_OK;
-  int code = sqlite3_prepare_v2(
-      b->db, "SELECT identity, attribute, value FROM customer_attributes ORDER BY sequence", -1, &s, NULL);
+  int code = sqlite3_prepare_v2(b->db, "SELECT identity, attribute, value FROM customer_attributes ORDER BY sequence",
+                                -1, &s, NULL);
   if (code == SQLITE_OK) {
     while ((code = sqlite3_step(s)) == SQLITE_ROW) {
       int64_t identity = sqlite3_column_int64(s, 0), attribute = sqlite3_column_int64(s, 1);
@@ -536,7 +539,8 @@ static ctm_status read_customer_attributes(builder *b) {
           }
           v.length = (size_t)sqlite3_column_bytes(s, 2);
           break;
-        default: v.type = CTM_TYPE_NULL;
+        default:
+          v.type = CTM_TYPE_NULL;
       }
       CTM__TRY(column_set(b->env, c, &b->image->customer_texts[attribute], t->customers, (size_t)customer, &v));
     }
@@ -583,7 +587,7 @@ out:
 }
 
 static void builder_free(builder *b) {
-  void *arrays[] = {b->identity, b->touchpoint, b->channel, b->survey, b->about, b->case_id, b->text,
+  void *arrays[] = {b->identity, b->touchpoint, b->channel, b->survey, b->about, b->case_id,    b->text,
                     b->time,     b->seq,        b->value,   b->score,  b->order, b->customer_of};
   for (size_t i = 0; i < CTM__COUNT(arrays); i++) ctm__free(b->env, arrays[i]);
 }
@@ -636,7 +640,8 @@ out:
   return status;
 }
 
-/* ---- snapshots -------------------------------------------------------------------------------------------------------- */
+/* ---- snapshots
+ * -------------------------------------------------------------------------------------------------------- */
 
 static void shared_drop(ctm__shared_table *shared) {
   if (shared == NULL || atomic_fetch_sub(&shared->references, 1) != 1) return;
@@ -655,13 +660,17 @@ static ctm__shared_table *shared_new(ctm__env *env) {
 }
 
 void ctm__frame_release(ctm_store *store) {
-  if (store->shared_frame != NULL) shared_drop(store->shared_frame);
-  else if (store->frame != NULL) store->frame->release((ctm__table *)store->frame);
+  if (store->shared_frame != NULL)
+    shared_drop(store->shared_frame);
+  else if (store->frame != NULL)
+    store->frame->release((ctm__table *)store->frame);
   store->shared_frame = NULL;
   store->frame = NULL;
 }
 
-void ctm__snapshot_keep(ctm__snapshot *snapshot) { atomic_fetch_add(&snapshot->references, 1); }
+void ctm__snapshot_keep(ctm__snapshot *snapshot) {
+  atomic_fetch_add(&snapshot->references, 1);
+}
 
 void ctm__snapshot_drop(ctm__snapshot *snapshot) {
   if (snapshot == NULL || atomic_fetch_sub(&snapshot->references, 1) != 1) return;
@@ -698,8 +707,7 @@ ctm_status ctm__snapshot_take(ctm_store *store, ctm__snapshot **snapshot, ctm_pr
   if (made == NULL) goto out;
   atomic_init(&made->references, 1);
   made->env = *env;
-  if (store->time_zone_path != NULL &&
-      (made->time_zone_path = ctm__strdup(env, store->time_zone_path)) == NULL)
+  if (store->time_zone_path != NULL && (made->time_zone_path = ctm__strdup(env, store->time_zone_path)) == NULL)
     goto out;
   made->store_name = ctm__strdup(env, store->is_frame ? "frame" : store->path != NULL ? store->path : ":memory:");
   if (made->store_name == NULL) goto out;
@@ -707,8 +715,8 @@ ctm_status ctm__snapshot_take(ctm_store *store, ctm__snapshot **snapshot, ctm_pr
     CTM__TRY(ctm__catalogue_copy(env, &store->catalogue, &made->catalogue));
   } else { /* the copy in memory has what the recorder added */
     CTM__TRY(ctm__catalogue_read(env, db, &made->catalogue));
-    CTM__TRY(ctm__sql_integer(env, db, "SELECT value FROM meta WHERE key = 'catalogue_version'",
-                              &made->catalogue.version));
+    CTM__TRY(
+        ctm__sql_integer(env, db, "SELECT value FROM meta WHERE key = 'catalogue_version'", &made->catalogue.version));
   }
   if (store->is_frame) {
     if (store->shared_frame == NULL) {
@@ -760,8 +768,8 @@ ctm_status ctm__customer_number(ctm_store *store, const ctm__snapshot *snapshot,
   *number = -1;
   if (kind == NULL) kind = "id";
   if (snapshot->identity_customer == NULL) {
-    int32_t label = t->labels != NULL && strcmp(kind, "id") == 0
-                        ? ctm__dictionary_find(t->labels, value, strlen(value)) : -1;
+    int32_t label =
+        t->labels != NULL && strcmp(kind, "id") == 0 ? ctm__dictionary_find(t->labels, value, strlen(value)) : -1;
     for (size_t i = 0; label >= 0 && i < t->customers && *number < 0; i++)
       if (t->customer_label[i] == label) *number = (int64_t)i;
     return CTM_OK;

@@ -41,7 +41,8 @@ out:
   return ctm__leave(store, status);
 }
 
-/* ---- facts ------------------------------------------------------------------------------------------------------------ */
+/* ---- facts
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static ctm_status fact(ctm__env *env, ctm_result *r, const char *name, const char *value) {
   ctm_status status;
@@ -100,8 +101,11 @@ static ctm_status add_file_facts(ctm_store *store, sqlite3 *db, ctm_result *r) {
   CTM__TRY(fact_sql(env, r, db, "created_by", "SELECT value FROM meta WHERE key = 'created_by'"));
   CTM__TRY(fact_sql(env, r, db, "journal_mode", "PRAGMA journal_mode"));
   CTM__TRY(fact_sql(env, r, db, "page_size", "PRAGMA page_size"));
-  if (store->path != NULL && stat(store->path, &info) == 0) CTM__TRY(fact_int(env, r, "file_bytes", info.st_size));
-  else CTM__TRY(fact_sql(env, r, db, "file_bytes", "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"));
+  if (store->path != NULL && stat(store->path, &info) == 0)
+    CTM__TRY(fact_int(env, r, "file_bytes", info.st_size));
+  else
+    CTM__TRY(
+        fact_sql(env, r, db, "file_bytes", "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"));
   if (store->path != NULL) {
     ctm__text wal = {0};
     status = ctm__text_addf(env, &wal, "%s-wal", store->path);

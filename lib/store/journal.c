@@ -7,7 +7,9 @@
 
 enum { FEW = 16 }; /* attributes that need no allocation */
 
-bool ctm__data_error(ctm_status status) { return status >= CTM_INVALID && status < CTM_DATA; }
+bool ctm__data_error(ctm_status status) {
+  return status >= CTM_INVALID && status < CTM_DATA;
+}
 
 /* ---- validation without side effects --------------------------------------------------------------------------- */
 
@@ -38,7 +40,8 @@ static ctm_status check_identity(ctm__env *env, const char *kind, const char *va
     status = check_text(env, "an identity's kind", kind);
     if (status != CTM_OK) return status;
   }
-  if (value == NULL) return ctm__fail(env, CTM_INVALID, "an identity of kind '%.100s' has no value", kind ? kind : "id");
+  if (value == NULL)
+    return ctm__fail(env, CTM_INVALID, "an identity of kind '%.100s' has no value", kind ? kind : "id");
   return check_text(env, kind == NULL || strcmp(kind, "id") == 0 ? "the customer" : "an identity's value", value);
 }
 
@@ -52,9 +55,11 @@ static ctm_status check_attribute(ctm_store *store, bool of_customer, const ctm_
   if (a->name == NULL) return ctm__fail(env, CTM_INVALID, "an attribute has no name");
   CTM__TRY(check_name(env, names, "an attribute's name", a->name, &code));
   switch (a->type) {
-    case CTM_TYPE_NULL: return CTM_OK;
+    case CTM_TYPE_NULL:
+      return CTM_OK;
     case CTM_TYPE_BOOL:
-    case CTM_TYPE_INT: break;
+    case CTM_TYPE_INT:
+      break;
     case CTM_TYPE_REAL:
       if (!isfinite(a->real)) {
         status = ctm__fail(env, CTM_INVALID, "attribute '%.100s' is not a finite number", a->name);
@@ -68,10 +73,13 @@ static ctm_status check_attribute(ctm_store *store, bool of_customer, const ctm_
         goto out;
       }
       break;
-    case CTM_TYPE_TIME: CTM__TRY(check_time(env, "an attribute's time", a->integer)); break;
+    case CTM_TYPE_TIME:
+      CTM__TRY(check_time(env, "an attribute's time", a->integer));
+      break;
     case CTM_TYPE_DATE:
       if (a->integer < -719162 || a->integer > 2932896) {
-        status = ctm__fail(env, CTM_INVALID, "attribute '%.100s': the date lies outside the years 0001 to 9999", a->name);
+        status =
+            ctm__fail(env, CTM_INVALID, "attribute '%.100s': the date lies outside the years 0001 to 9999", a->name);
         goto out;
       }
       break;
@@ -95,7 +103,8 @@ out:
   return status;
 }
 
-/* ---- attributes by code ------------------------------------------------------------------------------------------- */
+/* ---- attributes by code -------------------------------------------------------------------------------------------
+ */
 
 typedef struct codes {
   int32_t few_codes[FEW], *code;
@@ -164,7 +173,8 @@ out:
   return status;
 }
 
-/* ---- names that may be new ------------------------------------------------------------------------------------------ */
+/* ---- names that may be new ------------------------------------------------------------------------------------------
+ */
 
 typedef struct names {
   int32_t touchpoint, channel, about, survey, segment;
@@ -189,7 +199,9 @@ out:
 }
 
 /* Names that have to be made are made under a savepoint, so that a row that fails leaves none behind. */
-static ctm_status savepoint_begin(ctm_store *store) { return ctm__sql(store, "SAVEPOINT names"); }
+static ctm_status savepoint_begin(ctm_store *store) {
+  return ctm__sql(store, "SAVEPOINT names");
+}
 
 static ctm_status savepoint_end(ctm_store *store, bool changed_before, ctm_status status) {
   if (status == CTM_OK) return ctm__sql(store, "RELEASE names");
@@ -204,7 +216,8 @@ out:
   return status;
 }
 
-/* ---- rows ----------------------------------------------------------------------------------------------------------- */
+/* ---- rows -----------------------------------------------------------------------------------------------------------
+ */
 
 static ctm_status find_duplicate(ctm_store *store, const ctm_interaction *row, int64_t identity, int32_t touchpoint,
                                  int64_t key, bool *found) {
@@ -228,13 +241,17 @@ static ctm_status find_duplicate(ctm_store *store, const ctm_interaction *row, i
 }
 
 static void bind_code(sqlite3_stmt *statement, int at, int32_t code) {
-  if (code >= 0) sqlite3_bind_int(statement, at, code);
-  else sqlite3_bind_null(statement, at);
+  if (code >= 0)
+    sqlite3_bind_int(statement, at, code);
+  else
+    sqlite3_bind_null(statement, at);
 }
 
 static void bind_real(sqlite3_stmt *statement, int at, double value) {
-  if (!isnan(value)) sqlite3_bind_double(statement, at, value);
-  else sqlite3_bind_null(statement, at);
+  if (!isnan(value))
+    sqlite3_bind_double(statement, at, value);
+  else
+    sqlite3_bind_null(statement, at);
 }
 
 static ctm_status insert(ctm_store *store, const ctm_interaction *row, const ctm__row_extra *extra, const names *n,
@@ -245,15 +262,17 @@ static ctm_status insert(ctm_store *store, const ctm_interaction *row, const ctm
   store->scratch.length = 0;
   for (size_t i = 0; i < row->attribute_count; i++)
     if (row->attributes[i].type != CTM_TYPE_NULL)
-      CTM__TRY(ctm__attribute_write(env, &store->scratch, attributes->code[i], attributes->type[i],
-                                    &row->attributes[i]));
+      CTM__TRY(
+          ctm__attribute_write(env, &store->scratch, attributes->code[i], attributes->type[i], &row->attributes[i]));
   CTM__TRY(ctm__prepare(store,
                         "INSERT INTO interactions(identity, time, touchpoint, channel, value, survey, score, about,"
                         " case_id, key, load, flags, attributes)"
                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
                         &statement));
-  if (identity > 0) sqlite3_bind_int64(statement, 1, identity);
-  else sqlite3_bind_null(statement, 1);
+  if (identity > 0)
+    sqlite3_bind_int64(statement, 1, identity);
+  else
+    sqlite3_bind_null(statement, 1);
   sqlite3_bind_int64(statement, 2, row->time);
   sqlite3_bind_int(statement, 3, n->touchpoint);
   bind_code(statement, 4, n->channel);
@@ -262,8 +281,10 @@ static ctm_status insert(ctm_store *store, const ctm_interaction *row, const ctm
   bind_real(statement, 7, row->score);
   bind_code(statement, 8, n->about);
   sqlite3_bind_text(statement, 9, row->case_id, -1, SQLITE_STATIC);
-  if (row->key != NULL) sqlite3_bind_int64(statement, 10, key);
-  else sqlite3_bind_null(statement, 10);
+  if (row->key != NULL)
+    sqlite3_bind_int64(statement, 10, key);
+  else
+    sqlite3_bind_null(statement, 10);
   sqlite3_bind_int64(statement, 11, extra->load);
   sqlite3_bind_int(statement, 12, extra->date_only ? 1 : 0);
   if (store->scratch.length > 0)
@@ -394,8 +415,7 @@ ctm_status ctm__customer_update(ctm_store *store, const char *kind, const char *
   if (count > 0 && attributes == NULL)
     return ctm__fail(env, CTM_INVALID, "attribute_count is %zu without attributes", count);
   for (size_t i = 0; i < count; i++) CTM__TRY(check_attribute(store, true, &attributes[i], &has_new));
-  if (segment != NULL)
-    CTM__TRY(check_name(env, &store->catalogue.segments, "the segment", segment, &segment_code));
+  if (segment != NULL) CTM__TRY(check_name(env, &store->catalogue.segments, "the segment", segment, &segment_code));
   CTM__TRY(codes_init(env, &c, count));
   if (segment != NULL && segment_code < 0) has_new = true;
   if (has_new) CTM__TRY(savepoint_begin(store));
@@ -411,7 +431,8 @@ out:
   return status;
 }
 
-/* ---- loads ------------------------------------------------------------------------------------------------------------ */
+/* ---- loads
+ * ------------------------------------------------------------------------------------------------------------ */
 
 ctm_status ctm__load_begin(ctm_store *store, const char *source, int64_t *load) {
   sqlite3_stmt *statement;

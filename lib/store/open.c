@@ -51,7 +51,9 @@ ctm_status ctm__leave(ctm_store *store, ctm_status status) {
   return status;
 }
 
-const char *ctm_message(const ctm_store *store) { return store != NULL ? store->last.message : ""; }
+const char *ctm_message(const ctm_store *store) {
+  return store != NULL ? store->last.message : "";
+}
 
 ctm_status ctm_last_error(const ctm_store *store, ctm_error *error) {
   if (store == NULL) return CTM_INVALID;
@@ -59,7 +61,8 @@ ctm_status ctm_last_error(const ctm_store *store, ctm_error *error) {
   return store->last.status;
 }
 
-/* ---- open --------------------------------------------------------------------------------------------------------- */
+/* ---- open ---------------------------------------------------------------------------------------------------------
+ */
 
 static ctm_status pragma_text(ctm_store *store, const char *sql, char *text, size_t room) {
   sqlite3_stmt *statement = NULL;
@@ -125,7 +128,8 @@ static ctm_status missing_or(ctm_store *store, ctm_status status) {
 static ctm_status connect_and_look(ctm_store *store, int flags, bool immutable, bool *is_new) {
   ctm_status status;
   int code = ctm__connect(store, flags, immutable, &store->db, &status);
-  if (status == CTM_OK && code != SQLITE_OK) status = ctm__sqlite_fail(&store->env, store->db, code, "opening the file");
+  if (status == CTM_OK && code != SQLITE_OK)
+    status = ctm__sqlite_fail(&store->env, store->db, code, "opening the file");
   if (status == CTM_OK) status = identify(store, is_new);
   if (status != CTM_OK) {
     if (status == CTM_FORMAT && store->env.error.sqlite_code != 0) not_a_store(store, "it is no SQLite database");
@@ -164,8 +168,10 @@ static ctm_status open_file(ctm_store *store, bool *is_new) {
     if (!known) return CTM_NOMEM;
     store->env.error.sqlite_code = 0;
     status = connect_and_look(store, flags, true, is_new);
-    if (status == CTM_OK) store->immutable = true;
-    else store->env.error = first;
+    if (status == CTM_OK)
+      store->immutable = true;
+    else
+      store->env.error = first;
   }
   return missing_or(store, status);
 }
@@ -180,7 +186,8 @@ static ctm_status set_up(ctm_store *store, const ctm_open_options *options, bool
     CTM__TRY(set_journal_mode(store));
     CTM__TRY(ctm__sql(store, "PRAGMA synchronous = FULL"));
   }
-  sqlite3_snprintf((int)sizeof sql, sql, "PRAGMA foreign_keys = ON; PRAGMA cache_size = -32768; PRAGMA mmap_size = %lld",
+  sqlite3_snprintf((int)sizeof sql, sql,
+                   "PRAGMA foreign_keys = ON; PRAGMA cache_size = -32768; PRAGMA mmap_size = %lld",
                    (long long)options->mmap_bytes);
   CTM__TRY(ctm__sql(store, sql));
   CTM__TRY(ctm__migrate(store, ctm__migrations, ctm__migration_count));
@@ -290,7 +297,8 @@ static ctm_status open_store(const char *path, const ctm_open_options *given, ct
   else if (path == NULL && (options.flags & (CTM_OPEN_READ_ONLY | CTM_OPEN_MUST_EXIST)))
     ctm__fail(&env, CTM_INVALID, "open options: a store in memory is always new and writable");
   else if (options.busy_timeout_ms < 0)
-    ctm__fail(&env, CTM_INVALID, "open options: busy_timeout_ms is %d, must be 0 or more", (int)options.busy_timeout_ms);
+    ctm__fail(&env, CTM_INVALID, "open options: busy_timeout_ms is %d, must be 0 or more",
+              (int)options.busy_timeout_ms);
   else if (options.mmap_bytes < 0)
     ctm__fail(&env, CTM_INVALID, "open options: mmap_bytes is negative");
   else if (path != NULL && path[0] == '\0')

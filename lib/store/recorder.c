@@ -22,8 +22,10 @@ ctm_status ctm_record(ctm_store *store, const ctm_interaction *interaction) {
   CTM__TRY(take(store, interaction, &row));
   CTM__TRY(ctm__write_begin(store, false));
   status = ctm__journal_add(store, &row, NULL, NULL);
-  if (status == CTM_OK) status = ctm__write_commit(store);
-  else ctm__write_rollback(store);
+  if (status == CTM_OK)
+    status = ctm__write_commit(store);
+  else
+    ctm__write_rollback(store);
 out:
   return ctm__leave(store, status);
 }
@@ -34,13 +36,16 @@ ctm_status ctm_customer_set(ctm_store *store, const char *kind, const char *cust
   if (status != CTM_OK) return status;
   CTM__TRY(ctm__write_begin(store, false));
   status = ctm__customer_update(store, kind, customer, attributes, attribute_count, segment);
-  if (status == CTM_OK) status = ctm__write_commit(store);
-  else ctm__write_rollback(store);
+  if (status == CTM_OK)
+    status = ctm__write_commit(store);
+  else
+    ctm__write_rollback(store);
 out:
   return ctm__leave(store, status);
 }
 
-/* ---- recorder ------------------------------------------------------------------------------------------------------ */
+/* ---- recorder ------------------------------------------------------------------------------------------------------
+ */
 
 ctm_status ctm_recorder_new(ctm_store *store, ctm_recorder **recorder) {
   ctm_recorder *made;

@@ -1,8 +1,8 @@
 /* The SQL schema and its migrations. */
 #include <stdio.h>
 
-#include "store.h"
 #include "catalogue.h"
+#include "store.h"
 
 static const char store_schema[] =
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;"
@@ -60,8 +60,8 @@ ctm_status ctm__migrate(ctm_store *store, const ctm__migration *migrations, int3
   }
   if (version > count || version < 0) {
     status = ctm__fail(&store->env, version < 0 ? CTM_CORRUPT : CTM_NEWER,
-                       "the store has schema version %lld; this libctm (%s) knows versions up to %d", (long long)version,
-                       ctm_version(), (int)count);
+                       "the store has schema version %lld; this libctm (%s) knows versions up to %d",
+                       (long long)version, ctm_version(), (int)count);
     goto out;
   }
   for (int64_t from = version; from < count; from++) {
@@ -69,7 +69,8 @@ ctm_status ctm__migrate(ctm_store *store, const ctm__migration *migrations, int3
       CTM__TRY(ctm__sql(store, *text));
     if (migrations[from].step != NULL) CTM__TRY(migrations[from].step(store));
   }
-  snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d", (int)CTM__APPLICATION_ID, (int)count);
+  snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d", (int)CTM__APPLICATION_ID,
+           (int)count);
   CTM__TRY(ctm__sql(store, sql));
   CTM__TRY(ctm__sql(store, "COMMIT"));
   return CTM_OK;

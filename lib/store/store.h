@@ -22,8 +22,8 @@ typedef struct ctm__snapshot {
   int64_t journal_rows;  /* stamp for provenance */
   int64_t last_sequence; /* … */
   /* private: */
-  struct ctm__shared_table *shared;  /* owns `table` */
-  const int32_t *identity_customer;  /* by identity number: the customer's number in `table` or -1; NULL for frames */
+  struct ctm__shared_table *shared; /* owns `table` */
+  const int32_t *identity_customer; /* by identity number: the customer's number in `table` or -1; NULL for frames */
   int64_t identity_count;
 } ctm__snapshot;
 
@@ -40,34 +40,34 @@ void ctm__snapshot_keep(ctm__snapshot *snapshot);
 void ctm__snapshot_drop(ctm__snapshot *snapshot); /* NULL is fine; any thread */
 
 struct ctm_store {
-  ctm__env env;    /* error of the call that runs */
-  ctm_error last;  /* of the last failing call: what ctm_message tells */
+  ctm__env env;   /* error of the call that runs */
+  ctm_error last; /* of the last failing call: what ctm_message tells */
   ctm__mutex *mutex;
   pid_t process; /* that opened it: another one is a fork */
   char *path;    /* NULL: memory */
   char *time_zone_path;
   uint32_t flags;
-  bool is_frame;       /* interactions live in `frame`, not in the journal */
+  bool is_frame; /* interactions live in `frame`, not in the journal */
   const ctm__table *frame;
   sqlite3 *db;
   ctm__catalogue catalogue;
-  bool catalogue_changed;  /* inside the open write transaction */
-  bool writing;            /* a write transaction is open */
-  ctm_recorder *recorder;  /* the open one */
-  ctm__snapshot *snapshot; /* newest taken; NULL: none */
+  bool catalogue_changed;             /* inside the open write transaction */
+  bool writing;                       /* a write transaction is open */
+  ctm_recorder *recorder;             /* the open one */
+  ctm__snapshot *snapshot;            /* newest taken; NULL: none */
   struct ctm__statements *statements; /* prepared ones, by text */
   struct ctm__identities *identities; /* cache: (kind, value) to number */
   ctm__shared_table *shared_frame;    /* of a frame, once a snapshot was taken */
-  sqlite3 *reader;         /* second connection: what is committed while a recorder writes; opened when needed */
-  char *vfs;               /* name given at opening; NULL: the default */
+  sqlite3 *reader; /* second connection: what is committed while a recorder writes; opened when needed */
+  char *vfs;       /* name given at opening; NULL: the default */
   int32_t busy_timeout_ms;
-  bool immutable;          /* read-only where WAL's shared memory cannot be had */
-  int64_t generation;      /* commits of this handle */
-  int64_t data_version;    /* SQLite's: commits of others that the caches have seen */
-  int64_t snapshot_generation, snapshot_data_version;             /* what `snapshot` was taken at */
-  int64_t count, count_generation, count_data_version;            /* ctm_count's last answer; generation -1: none */
-  ctm__writer scratch;        /* attributes being encoded */
-  int64_t attribute_sequence; /* of the last customer attribute set; -1: to be read */
+  bool immutable;                                      /* read-only where WAL's shared memory cannot be had */
+  int64_t generation;                                  /* commits of this handle */
+  int64_t data_version;                                /* SQLite's: commits of others that the caches have seen */
+  int64_t snapshot_generation, snapshot_data_version;  /* what `snapshot` was taken at */
+  int64_t count, count_generation, count_data_version; /* ctm_count's last answer; generation -1: none */
+  ctm__writer scratch;                                 /* attributes being encoded */
+  int64_t attribute_sequence;                          /* of the last customer attribute set; -1: to be read */
 };
 
 /* Every public function on a store begins and ends with these. Enter checks NULL (returns CTM_INVALID without a
@@ -120,10 +120,11 @@ int ctm__connect(ctm_store *store, int flags, bool immutable, sqlite3 **db, ctm_
 /* One number from SQL; 0 for NULL or no row. */
 ctm_status ctm__sql_integer(ctm__env *env, sqlite3 *db, const char *sql, int64_t *value);
 
-/* ---- schema: migrations in order; number i brings a store from version i to i + 1 (0 is an empty file) ------------- */
+/* ---- schema: migrations in order; number i brings a store from version i to i + 1 (0 is an empty file) -------------
+ */
 enum { CTM__APPLICATION_ID = 0x43544d31 /* "CTM1" */, CTM__FORMAT_VERSION = 1 };
 typedef struct ctm__migration {
-  const char *const *sql; /* texts to run, ended by NULL */
+  const char *const *sql;               /* texts to run, ended by NULL */
   ctm_status (*step)(ctm_store *store); /* after the texts; may be NULL */
 } ctm__migration;
 extern const ctm__migration ctm__migrations[];
@@ -143,7 +144,8 @@ ctm_status ctm__identity_link(ctm_store *store, int64_t a, int64_t b);
 ctm_status ctm__customer_write(ctm_store *store, int64_t identity, const ctm_attribute *attributes,
                                const int32_t *codes, const ctm_type *types, size_t count, int32_t segment);
 
-/* ---- attributes of interactions as bytes: (code, type, value)… ------------------------------------------------------ */
+/* ---- attributes of interactions as bytes: (code, type, value)… ------------------------------------------------------
+ */
 ctm_status ctm__attribute_write(ctm__env *env, ctm__writer *w, int32_t code, ctm_type type,
                                 const ctm_attribute *attribute);
 typedef struct ctm__attribute_value {
@@ -160,9 +162,9 @@ ctm_status ctm__attribute_read(ctm__env *env, ctm__reader *r, ctm__attribute_val
 /* One interaction into the journal, inside a write transaction. Data errors (CTM_INVALID, CTM_TYPE, CTM_UNKNOWN …)
  * leave the transaction usable and have written nothing of this row; ctm__data_error tells them from the rest. */
 typedef struct ctm__row_extra {
-  int64_t load;              /* 0: recorded, else the load's number */
-  const char *stage;         /* for a touchpoint that has none yet; NULL */
-  bool date_only;            /* the time carries a date only */
+  int64_t load;      /* 0: recorded, else the load's number */
+  const char *stage; /* for a touchpoint that has none yet; NULL */
+  bool date_only;    /* the time carries a date only */
   const ctm_attribute *customer_attributes;
   size_t customer_attribute_count;
   const char *segment; /* NULL: leave */

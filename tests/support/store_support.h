@@ -1,4 +1,5 @@
-/* What tests of stores share: a place for files, raw SQL behind libctm's back, an allocator that can be made to fail. */
+/* What tests of stores share: a place for files, raw SQL behind libctm's back, an allocator that can be made to fail.
+ */
 #ifndef STORE_SUPPORT_H
 #define STORE_SUPPORT_H
 
@@ -12,24 +13,24 @@
 
 #include "store.h"
 
-#define OK(call)                                                                         \
-  do {                                                                                   \
-    ctm_status ok_status = (call);                                                       \
-    ck_assert_msg(ok_status == CTM_OK, "%s: %s", #call, ctm_status_name(ok_status));     \
+#define OK(call)                                                                     \
+  do {                                                                               \
+    ctm_status ok_status = (call);                                                   \
+    ck_assert_msg(ok_status == CTM_OK, "%s: %s", #call, ctm_status_name(ok_status)); \
   } while (0)
 
 /* On a store, with its message. */
-#define OKS(store, call)                                                                                         \
-  do {                                                                                                           \
-    ctm_status ok_status = (call);                                                                               \
-    ck_assert_msg(ok_status == CTM_OK, "%s: %s: %s", #call, ctm_status_name(ok_status), ctm_message(store));     \
+#define OKS(store, call)                                                                                     \
+  do {                                                                                                       \
+    ctm_status ok_status = (call);                                                                           \
+    ck_assert_msg(ok_status == CTM_OK, "%s: %s: %s", #call, ctm_status_name(ok_status), ctm_message(store)); \
   } while (0)
 
-#define FAILS(expected, store, call, word)                                                                    \
-  do {                                                                                                        \
-    ctm_status fails_status = (call);                                                                         \
-    ck_assert_msg(fails_status == (expected), "%s: %s, not %s: %s", #call, ctm_status_name(fails_status),     \
-                  #expected, ctm_message(store));                                                             \
+#define FAILS(expected, store, call, word)                                                                           \
+  do {                                                                                                               \
+    ctm_status fails_status = (call);                                                                                \
+    ck_assert_msg(fails_status == (expected), "%s: %s, not %s: %s", #call, ctm_status_name(fails_status), #expected, \
+                  ctm_message(store));                                                                               \
     ck_assert_msg(strstr(ctm_message(store), word) != NULL, "%s: '%s' lacks '%s'", #call, ctm_message(store), word); \
   } while (0)
 
