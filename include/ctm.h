@@ -282,14 +282,16 @@ typedef struct ctm_interaction {
   }
 
 /* Record one interaction; durable when the call returns CTM_OK. A keyed interaction that is already there is CTM_OK
- * and changes nothing. Fails with CTM_INVALID (no time, no touchpoint, a score off its scale), CTM_TYPE (an attribute
- * of another type than before), CTM_BUSY, CTM_FULL, CTM_IO, CTM_READONLY. Since 0.1. */
+ * and changes nothing. Fails with CTM_INVALID (no time, no touchpoint, a score off its scale, a text that is there but
+ * empty), CTM_TYPE (an attribute of another type than before), CTM_BUSY, CTM_FULL, CTM_IO, CTM_READONLY. Since 0.1. */
 CTM_API ctm_status ctm_record(ctm_store *store, const ctm_interaction *interaction);
 
 /* Record many in few transactions: nothing is visible or durable before ctm_recorder_commit. One recorder at a time
- * on a store. Since 0.1. */
+ * on a store; meanwhile other writes on this store fail with CTM_INVALID, and measures see what is committed (a store in
+ * memory cannot tell the two apart: it fails with CTM_INVALID until the commit). Since 0.1. */
 CTM_API ctm_status ctm_recorder_new(ctm_store *store, ctm_recorder **recorder);
-/* A bad interaction fails alone: those added before stay. */
+/* A bad interaction fails alone: those added before stay. When the machine fails (CTM_NOMEM, CTM_FULL, CTM_IO), what was
+ * added since the last commit is gone, and the message says so. */
 CTM_API ctm_status ctm_recorder_add(ctm_recorder *recorder, const ctm_interaction *interaction);
 /* Make all that was added durable; the recorder can go on. */
 CTM_API ctm_status ctm_recorder_commit(ctm_recorder *recorder);
@@ -300,6 +302,10 @@ CTM_API void ctm_recorder_free(ctm_recorder *recorder);
  * `segment` (may be NULL) puts the customer into that segment. Since 0.1. */
 CTM_API ctm_status ctm_customer_set(ctm_store *store, const char *kind, const char *customer,
                                     const ctm_attribute *attributes, size_t attribute_count, const char *segment);
+
+/* These identities are known to be one customer: their interactions become one history. Each is made when new. A
+ * row that names several identities says the same. Since 0.1. */
+CTM_API ctm_status ctm_customer_link(ctm_store *store, const ctm_identity *identities, size_t count);
 
 /* ---- 4 Load ------------------------------------------------------------------------------------------------------ */
 
@@ -330,7 +336,8 @@ typedef struct ctm_load_options {
   const char *case_id; /* column "case" by default */
   const char *key;
   const char *stage;              /* a new touchpoint takes its stage from this column */
-  const char *const *attributes;  /* columns kept as attributes of the interaction */
+  const char *const *attributes;  /* columns kept as attributes of the interaction. In text files the type of a column
+                                     that is new follows from its first 10,000 rows: bool, int, real, date, time, text */
   size_t attribute_count;
   const char *const *customer_attributes; /* columns kept as attributes of the customer: the last one wins */
   size_t customer_attribute_count;

@@ -210,10 +210,6 @@ ctm_status ctm__survey_put(ctm_store *store, const ctm_survey *given) {
     if (*given->better != '\0') CTM__TRY(ctm__choice(env, "better", given->better, directions, 2, &better));
     survey.better_low = better == 1;
   }
-  if (survey.kind == CTM__NPS && survey.better_low) {
-    status = ctm__fail(env, CTM_INVALID, "survey \"%.400s\" is of kind nps, where high is better", given->name);
-    goto out;
-  }
   if (given->top != 0) {
     survey.top = given->top;
     top_given = true;

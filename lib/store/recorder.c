@@ -44,6 +44,36 @@ out:
   return ctm__leave(store, status);
 }
 
+static ctm_status link_all(ctm_store *store, const ctm_identity *identities, size_t count) {
+  int64_t first = 0, other = 0;
+  ctm_status status = CTM_OK;
+  for (size_t i = 0; i < count; i++) {
+    if (identities[i].value == NULL)
+      return ctm__fail(&store->env, CTM_INVALID, "identity %zu has no value", i + 1);
+    CTM__TRY(ctm__identity(store, identities[i].kind, identities[i].value, true, i == 0 ? &first : &other));
+    if (i > 0) CTM__TRY(ctm__identity_link(store, first, other));
+  }
+out:
+  return status;
+}
+
+ctm_status ctm_customer_link(ctm_store *store, const ctm_identity *identities, size_t count) {
+  ctm_status status = ctm__enter(store);
+  if (status != CTM_OK) return status;
+  if (identities == NULL || count == 0) {
+    status = ctm__fail(&store->env, CTM_INVALID, "there are no identities to link");
+    goto out;
+  }
+  CTM__TRY(ctm__write_begin(store, false));
+  status = link_all(store, identities, count);
+  if (status == CTM_OK)
+    status = ctm__write_commit(store);
+  else
+    ctm__write_rollback(store);
+out:
+  return ctm__leave(store, status);
+}
+
 /* ---- recorder ------------------------------------------------------------------------------------------------------
  */
 

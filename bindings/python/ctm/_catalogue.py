@@ -265,5 +265,23 @@ class Customers(Entries):
         if status != lib.CTM_OK:
             self._store._raise(status)
 
+    def link(self, *identities: str | tuple[str, str]) -> None:
+        """Say that these identities are one customer: their interactions become one history.
+
+        Parameters
+        ----------
+        *identities : str or (kind, value)
+            Identities; a text is of kind "id".
+        """
+        keep: list[Any] = []
+        array = ffi.new("ctm_identity[]", len(identities))
+        for i, identity in enumerate(identities):
+            kind, value = ("id", identity) if isinstance(identity, str) else identity
+            keep += [_call.text(kind), _call.text(value)]
+            array[i].kind, array[i].value = keep[-2:]
+        status = lib.ctm_customer_link(self._store._open(), array, len(identities))
+        if status != lib.CTM_OK:
+            self._store._raise(status)
+
 
 _attributes = attributes
