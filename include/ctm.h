@@ -319,6 +319,21 @@ typedef enum ctm_precision {
   CTM_PRECISION_DAY = 1 /* the data carry a date only: results that depend on order within a day say so */
 } ctm_precision;
 
+/* An instrument with its scale. What is NULL, NaN or 0 is left as it is, or takes the kind's default. */
+typedef struct ctm_survey {
+  size_t size;
+  const char *name;
+  const char *kind;   /* "nps", "csat", "ces" */
+  double min, max;    /* scale; NaN: nps 0–10, csat 1–5, ces 1–7 */
+  double step;        /* NaN: 1 */
+  const char *better; /* "high" (default) or "low" */
+  int32_t top;        /* boxes that count as satisfied; 0: 1 on scales up to 3 points, 2 up to 11, ces 1–7: 3 */
+  const char *description;
+} ctm_survey;
+
+#define CTM_SURVEY_INIT \
+  { sizeof(ctm_survey), NULL, NULL, CTM_NO_NUMBER, CTM_NO_NUMBER, CTM_NO_NUMBER, NULL, 0, NULL }
+
 /* Which column is what. A NULL column is looked for under its own name ("customer", "time", "touchpoint", …) and may
  * be absent unless required; with `exact` set, NULL means absent. */
 typedef struct ctm_load_options {
@@ -355,13 +370,15 @@ typedef struct ctm_load_options {
   int64_t most_rejections; /* how many rejected rows are kept with their reasons; default 1000 */
   ctm_progress progress;
   void *progress_data;
+  const ctm_survey *surveys; /* defined before the first row is read, in the same transaction */
+  size_t survey_count;
 } ctm_load_options;
 
 #define CTM_LOAD_OPTIONS_INIT                                                                                      \
   {                                                                                                                \
     sizeof(ctm_load_options), NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0,  \
         NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, CTM_PRECISION_US, CTM_ON_ERROR_REJECT, NULL, 0, 0, 1000,      \
-        NULL, NULL                                                                                                 \
+        NULL, NULL, NULL, 0                                                                                        \
   }
 
 /* Load a file (CSV, TSV or JSON Lines, plain or gzip) in one transaction. `report` may be NULL; it is also made when
@@ -437,20 +454,6 @@ typedef struct ctm_journey {
 
 /* A journey that changes gets a new version; earlier versions stay readable in the catalogue. */
 CTM_API ctm_status ctm_journey_define(ctm_store *store, const ctm_journey *journey);
-
-typedef struct ctm_survey {
-  size_t size;
-  const char *name;
-  const char *kind;   /* "nps", "csat", "ces" */
-  double min, max;    /* scale; NaN: nps 0–10, csat 1–5, ces 1–7 */
-  double step;        /* NaN: 1 */
-  const char *better; /* "high" (default) or "low" */
-  int32_t top;        /* boxes that count as satisfied; 0: 1 on scales up to 3 points, 2 up to 11, ces 1–7: 3 */
-  const char *description;
-} ctm_survey;
-
-#define CTM_SURVEY_INIT \
-  { sizeof(ctm_survey), NULL, NULL, CTM_NO_NUMBER, CTM_NO_NUMBER, CTM_NO_NUMBER, NULL, 0, NULL }
 
 /* The kind and scale of a survey that has answers cannot change (CTM_INVALID). */
 CTM_API ctm_status ctm_survey_define(ctm_store *store, const ctm_survey *survey);

@@ -51,6 +51,8 @@ ctm_status ctm__stage_put(ctm_store *store, const char *name, bool placed, int32
 /* within < 0: leave as it is */
 ctm_status ctm__journey_put(ctm_store *store, const ctm_journey *given, int64_t within);
 ctm_status ctm__survey_put(ctm_store *store, const ctm_survey *given);
+/* Those that come with rows to load. */
+ctm_status ctm__surveys_put(ctm_store *store, const ctm_survey *surveys, size_t count);
 ctm_status ctm__segment_put(ctm_store *store, const char *name, const char *where, const char *description);
 
 #endif

@@ -248,3 +248,18 @@ ctm_status ctm_survey_define(ctm_store *store, const ctm_survey *survey) {
 out:
   return ctm__leave(store, status);
 }
+
+ctm_status ctm__surveys_put(ctm_store *store, const ctm_survey *surveys, size_t count) {
+  static const ctm_survey defaults = CTM_SURVEY_INIT;
+  ctm_status status = CTM_OK;
+  if (surveys == NULL && count > 0) return ctm__fail(&store->env, CTM_INVALID, "survey_count is set, but not surveys");
+  for (size_t i = 0; i < count; i++) {
+    ctm_survey known;
+    /* The caller's structs may be longer than ours. */
+    const void *given = (const char *)surveys + i * surveys->size;
+    CTM__TRY(ctm__options_take(&store->env, "ctm_survey", given, &defaults, sizeof known, sizeof known, &known));
+    CTM__TRY(ctm__survey_put(store, &known));
+  }
+out:
+  return status;
+}

@@ -501,7 +501,8 @@ static ctm_status build(ctm_store *store, struct ArrowArrayStream *stream, const
                                 store->time_zone_path, &frame->mapping));
   CTM__TRY(read_batches(frame, &options));
   CTM__TRY(from_store(frame, store, ctm__write_begin(store, true)));
-  status = fill(frame, store, &options);
+  status = from_store(frame, store, ctm__surveys_put(store, options.surveys, options.survey_count));
+  if (status == CTM_OK) status = fill(frame, store, &options);
   if (status == CTM_OK)
     status = from_store(frame, store, ctm__write_commit(store));
   else

@@ -1,6 +1,7 @@
 /* Rows of any source into the store, in one transaction. */
 #include <stdio.h>
 
+#include "catalogue_edit.h"
 #include "json.h"
 #include "mapping.h"
 #include "source.h"
@@ -427,6 +428,7 @@ ctm_status ctm__load(ctm_store *store, ctm__rows *rows, const ctm_load_options *
   l.extra.customer_attributes = l.customer_attributes;
   CTM__TRY(ctm__write_begin(store, false));
   begun = true;
+  CTM__TRY(ctm__surveys_put(store, options->surveys, options->survey_count));
   CTM__TRY(check_names(&l, false));
   CTM__TRY(check_names(&l, true));
   CTM__TRY(attribute_types(&l));

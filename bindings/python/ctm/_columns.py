@@ -42,6 +42,7 @@ class Columns:
         o.exact = bool(given.pop("exact", False))
         if (most := given.pop("most_rejections", None)) is not None:
             o.most_rejections = most
+        self._surveys(given.pop("surveys", None))
         if watch is not None:
             o.progress = lib._ctm_progress
             o.progress_data = watch.handle
@@ -73,6 +74,22 @@ class Columns:
             array[i].value = self._text(column)
         self.options.customer = array
         self.options.customer_count = len(pairs)
+
+    def _surveys(self, surveys: Mapping[str, Mapping[str, Any]] | None) -> None:
+        if not surveys:
+            return
+        array = ffi.new("ctm_survey[]", len(surveys))
+        self.keep.append(array)
+        for i, (name, members) in enumerate(surveys.items()):
+            lib._init_ctm_survey(ffi.addressof(array, i))
+            array[i].name = self._text(name)
+            for member, value in members.items():
+                if member not in ("kind", "min", "max", "step", "better", "top", "description"):
+                    raise TypeError(f"a survey has no {member!r}")
+                if value is not None:
+                    setattr(array[i], member, self._text(value) if isinstance(value, str) else value)
+        self.options.surveys = array
+        self.options.survey_count = len(surveys)
 
     @staticmethod
     def _choice(name: str, value: str, choices: dict[str, int]) -> int:

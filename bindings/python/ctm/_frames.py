@@ -13,7 +13,7 @@ from ctm._store import Frame, frame
 _COLUMNS = {
     "customer", "time", "touchpoint", "channel", "value", "survey", "score", "about", "text", "case", "key", "stage",
     "attributes", "customer_attributes", "segment", "time_unit", "precision", "activity", "timestamp",
-    "constant_touchpoint", "constant_channel", "constant_survey", "exact",
+    "constant_touchpoint", "constant_channel", "constant_survey", "exact", "surveys",
 }  # fmt: skip
 
 
@@ -28,10 +28,7 @@ def _function(name: str) -> Callable[..., Result]:
         columns = {k: given.pop(k) for k in list(given) if k in _COLUMNS and k not in own}
         if "time_zone" in given:
             columns["time_zone"] = given["time_zone"]
-        surveys = given.pop("surveys", None)
         with frame(source, **columns) as made:
-            for survey, members in (surveys or {}).items():
-                made.surveys.define(survey, **members)
             return method(made, *positional, **given)
 
     measure.__name__ = measure.__qualname__ = name

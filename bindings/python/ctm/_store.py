@@ -357,6 +357,7 @@ class Store(Catalogued):
         progress : callable, optional
             Called as ``progress(stage, done, total)``; return False to stop.
         **more
+            surveys: a dict of surveys to define first, ``{"post-visit": {"kind": "csat", "max": 7}}``;
             constant_touchpoint, constant_channel, constant_survey; delimiter, format ("csv", "tsv", "jsonl"), exact,
             most_rejections; activity and timestamp as other names of touchpoint and time.
 
