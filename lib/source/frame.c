@@ -233,7 +233,7 @@ static ctm_status add_survey(ctm__env *env, ctm_store *store, const char *name, 
   survey.kind = strcmp(name, "default") == 0 ? "nps" : kind_in_name(name);
   if (survey.kind == NULL)
     return ctm__fail(env, CTM_UNKNOWN,
-                     "there is no survey \"%.400s\": in a frame a survey's name tells its kind (nps, csat or ces)", name);
+                     "there is no survey \"%.400s\", and its name tells no kind (nps, csat, ces): give it in surveys", name);
   status = ctm__survey_put(store, &survey);
   if (status == CTM_OK) *code = ctm__dictionary_find(&store->catalogue.surveys, name, strlen(name));
   return status;
