@@ -5,6 +5,7 @@ import random
 import pytest
 
 ctm = pytest.importorskip("ctm")
+pyarrow = pytest.importorskip("pyarrow")
 
 from oracle.comparison import assert_same  # noqa: E402
 from oracle.conversion import conversion  # noqa: E402
@@ -127,7 +128,9 @@ def test_states_agree():
         states = []
         for part in range(3):
             with ctm.frame(
-                to_frame(store).take([n for n, i in enumerate(store.interactions) if parts[i.customer] == part]),
+                to_frame(store).filter(
+                    pyarrow.array([parts[i.customer] == part for i in store.interactions], pyarrow.bool_())
+                ),
                 segment="segment",
                 attributes=known_attributes(store),
                 customer_attributes=known_customer_attributes(store),
