@@ -26,6 +26,7 @@ static const ctm__option options[] = {
 /* Dimensions of the measure's own, behind those of `by`. */
 enum { COHORT = 0, BASE = 1, OWN = 2 };
 enum { WORD = 64, MOST_WORDS = 16 };
+enum { DENSE = 16 }; /* up to so many offsets are added one by one rather than by the bits that are set */
 #define MOST_MEMBERS (INT64_C(1) << 53)
 
 /* ---- what is counted ----------------------------------------------------------------------------------------------
@@ -140,32 +141,37 @@ static void bits_below(uint64_t *bits, size_t words, int64_t count) {
 /* ---- bound to a scan ------------------------------------------------------------------------------------------------
  */
 
+/* How a time's offset is found: in periods of one length, by a guess that is off by one at most, by search. */
+typedef enum ruler { ROLLING, EVEN, ODD } ruler;
+
 typedef struct plan {
   ctm__where *start, *returning;
   bool agree, rolling, or_after, zero_start;
+  ruler by;
   int64_t unit;                  /* µs of a rolling period */
+  double per_us;                 /* periods a µs */
   const ctm__calendar *calendar; /* of the period; NULL when rolling */
   const ctm__calendar *cohorts;
-  /* Starts of the periods by place, a place for each period from the calendar's first on (dates that a zone skipped
-   * have places too), and behind them as many ends of time as there are offsets. */
-  int64_t *bounds;
   int64_t last_start; /* a member who began at or before it has no open window */
 } plan;
 
-static size_t place_of(const ctm__calendar *c, size_t slot) {
+/* Its number among the periods from the calendar's first on, dates that the zone skipped included. */
+static inline size_t place_of(const ctm__calendar *c, size_t slot) {
   return c->index != NULL ? (size_t)(c->index[slot] - c->index[0]) : slot;
 }
 
-static ctm_status make_bounds(ctm__env *env, plan *p, int32_t periods) {
+static inline int64_t guess(const plan *p, int64_t t) {
+  return (int64_t)((double)(t - p->calendar->starts[0]) * p->per_us);
+}
+
+/* Guesses rise with time: when those of each period's first and last moment are near, so are all. */
+static bool guesses_are_near(const plan *p) {
   const ctm__calendar *c = p->calendar;
-  size_t places = place_of(c, c->count - 1) + 1, at = 0;
-  p->bounds = ctm__alloc(env, (places + (size_t)periods + 2) * sizeof *p->bounds);
-  if (p->bounds == NULL) return CTM_NOMEM;
   for (size_t slot = 0; slot < c->count; slot++)
-    while (at <= place_of(c, slot)) p->bounds[at++] = c->starts[slot];
-  p->bounds[at++] = c->starts[c->count];
-  while (at < places + (size_t)periods + 2) p->bounds[at++] = INT64_MAX;
-  return CTM_OK;
+    if (place_of(c, slot) != slot || guess(p, c->starts[slot]) < (int64_t)slot - 1 ||
+        guess(p, c->starts[slot + 1] - 1) > (int64_t)CTM__MIN(slot + 1, c->count - 1))
+      return false;
+  return true;
 }
 
 static ctm_status compile(ctm__env *env, ctm__scan *scan, const char *what, const char *text, ctm__where **where) {
@@ -201,10 +207,13 @@ static ctm_status bind(ctm__env *env, ctm__bound *bound) {
   p->cohorts = &cohort->calendar;
   p->unit = ctm__period_rolling(period);
   if (p->rolling) {
+    p->by = ROLLING;
+    p->per_us = 1 / (double)p->unit;
     p->last_start = bound->as_of == CTM_NO_TIME ? INT64_MIN : bound->as_of - o->periods * p->unit;
   } else {
     p->calendar = cohort_period != period ? &base->calendar : &cohort->calendar;
-    CTM__TRY(make_bounds(env, p, o->periods));
+    p->per_us = p->calendar->slots_per_us;
+    p->by = guesses_are_near(p) ? EVEN : ODD;
   }
 out:
   return status;
@@ -215,7 +224,6 @@ static void unbind(ctm__env *env, ctm__bound *bound) {
   if (p == NULL) return;
   ctm__where_free(env, p->start);
   ctm__where_free(env, p->returning);
-  ctm__free(env, p->bounds);
   ctm__free(env, p);
 }
 
@@ -229,43 +237,50 @@ typedef struct history {
 } history;
 
 /* Where a customer began. */
-typedef struct start {
+typedef struct beginning {
   uint64_t row;
   int64_t time;
-  size_t slot, place;   /* of its period in the calendar */
-  const int64_t *bound; /* ends of the offsets' periods; NULL: they lie a unit apart */
-  int64_t until;        /* end of offset 0 */
+  size_t slot, place; /* of its period in the calendar */
 } beginning;
 
-/* Bits of the offsets at which there are returns; rows come in order of time. */
-static inline uint64_t walk_word(const history *h, const beginning *from, int64_t unit, int32_t periods) {
-  const int64_t *time = h->time;
-  const uint8_t *returns = h->returns;
-  int64_t until = from->until;
+/* Offset of a time at or after the start. */
+static inline uint64_t offset_of(const plan *p, ruler by, const beginning *from, int64_t t) {
+  if (by == ROLLING) {
+    int64_t lived = t - from->time, k = (int64_t)((double)lived * p->per_us);
+    return (uint64_t)(k + (lived >= (k + 1) * p->unit) - (lived < k * p->unit));
+  }
+  if (by == EVEN) {
+    int64_t place = guess(p, t);
+    place += (t >= p->calendar->starts[place + 1]) - (t < p->calendar->starts[place]);
+    return (uint64_t)place - from->place;
+  }
+  return place_of(p->calendar, ctm__calendar_slot(p->calendar, t)) - from->place;
+}
+
+/* Bits of the offsets at which there are returns. No branch depends on a time: they could not be foretold. */
+static inline uint64_t walk_word(const plan *p, ruler by, const history *h, const uint8_t *returns,
+                                 const beginning *from, uint64_t periods) {
   uint64_t bits = 0;
-  int32_t k = 0;
   for (uint64_t i = from->row + 1; i < h->rows; i++) {
-    if (time[i] >= until) {
-      do {
-        if (++k == periods) return bits;
-        until = from->bound != NULL ? from->bound[k] : until + unit;
-      } while (time[i] >= until);
-    }
-    bits |= (uint64_t)(returns == NULL || returns[i]) << k;
+    uint64_t k = offset_of(p, by, from, h->time[i]);
+    bits |= (uint64_t)((k < periods) & (returns == NULL || returns[i])) << (k % WORD);
   }
   return bits;
 }
 
+static uint64_t walk(const plan *p, const history *h, const beginning *from, uint64_t periods) {
+  if (h->returns != NULL) return walk_word(p, p->by, h, h->returns, from, periods);
+  if (p->by == EVEN) return walk_word(p, EVEN, h, NULL, from, periods);
+  if (p->by == ROLLING) return walk_word(p, ROLLING, h, NULL, from, periods);
+  return walk_word(p, ODD, h, NULL, from, periods);
+}
+
 /* The same for more offsets than a word has bits. */
-static void walk_words(const history *h, const beginning *from, int64_t unit, int32_t periods, uint64_t *bits) {
-  int64_t until = from->until;
-  int32_t k = 0;
+static void walk_words(const plan *p, const history *h, const beginning *from, uint64_t periods, uint64_t *bits) {
   for (uint64_t i = from->row + 1; i < h->rows; i++) {
-    while (h->time[i] >= until) {
-      if (++k == periods) return;
-      until = from->bound != NULL ? from->bound[k] : until + unit;
-    }
-    if (h->returns == NULL || h->returns[i]) bits[k / WORD] |= UINT64_C(1) << (k % WORD);
+    uint64_t k = offset_of(p, p->by, from, h->time[i]);
+    if (k >= periods) return;
+    bits[k / WORD] |= (uint64_t)(h->returns == NULL || h->returns[i]) << (k % WORD);
   }
 }
 
@@ -273,13 +288,9 @@ static void walk_words(const history *h, const beginning *from, int64_t unit, in
 static void reach_back(const plan *p, const history *h, const beginning *from, int32_t periods, size_t words,
                        uint64_t *bits) {
   uint64_t i = h->rows - 1;
-  int64_t offset;
   while (i > from->row && h->returns != NULL && !h->returns[i]) i--;
-  if (i == from->row) return;
-  offset = p->rolling
-               ? (h->time[i] - from->time) / p->unit
-               : (int64_t)place_of(p->calendar, ctm__calendar_slot(p->calendar, h->time[i])) - (int64_t)from->place;
-  bits_below(bits, words, CTM__MIN(offset + 1, (int64_t)periods));
+  if (i > from->row)
+    bits_below(bits, words, CTM__MIN((int64_t)offset_of(p, p->by, from, h->time[i]) + 1, (int64_t)periods));
 }
 
 typedef struct feeding {
@@ -354,22 +365,18 @@ static inline ctm_status one_history(const feeding *f, history *h, uint64_t firs
   from.time = h->time[from.row];
   if ((b->since != CTM_NO_TIME && from.time < b->since) || (b->until != CTM_NO_TIME && from.time >= b->until))
     return CTM_OK;
-  if (p->rolling) {
-    from.until = from.time + p->unit;
-  } else {
+  if (!p->rolling) {
     from.slot = ctm__calendar_slot(p->calendar, from.time);
     from.place = place_of(p->calendar, from.slot);
-    from.bound = p->bounds + from.place + 1;
-    from.until = from.bound[0];
   }
   if (CTM__LIKELY(!p->or_after && s->words == 1)) {
-    bits[0] = walk_word(h, &from, p->unit, s->periods);
+    bits[0] = walk(p, h, &from, (uint64_t)s->periods);
   } else {
     memset(bits, 0, s->words * sizeof *bits);
     if (p->or_after)
       reach_back(p, h, &from, s->periods, s->words, bits);
     else
-      walk_words(h, &from, p->unit, s->periods, bits);
+      walk_words(p, h, &from, (uint64_t)s->periods, bits);
   }
   if (p->agree || (p->zero_start && (h->returns == NULL || h->returns[from.row]))) bits[0] |= 1;
   return count(f, &from, first + from.row, customer, bits);
