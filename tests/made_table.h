@@ -166,6 +166,161 @@ static CTM__UNUSED uint32_t made_roll(uint32_t sides) {
   return (uint32_t)((made_seed * UINT64_C(0x2545F4914F6CDD1D)) >> 33) % sides;
 }
 
+/* Feed random parts of the customers to states, carry some of them as bytes, merge in random order, finish. Nobody's
+ * rows go to the first part. */
+static CTM__UNUSED void made_same_in_parts(ctm__env *env, const ctm__measure *measure, const char *json,
+                                           const made_row *rows, size_t count, ctm_result **result) {
+  enum { MOST = 5 };
+  ctm_state *states[MOST];
+  made *parts[MOST];
+  ctm_error error;
+  int32_t n = 1 + (int32_t)made_roll(MOST), of[64];
+  made_row *some = made_room(count, sizeof *some);
+  for (size_t c = 0; c < CTM__COUNT(of); c++) of[c] = (int32_t)made_roll((uint32_t)n);
+  for (int32_t p = 0; p < n; p++) {
+    size_t k = 0;
+    for (size_t i = 0; i < count; i++)
+      if (rows[i].customer < 0 ? p == 0 : of[rows[i].customer] == p) some[k++] = rows[i];
+    parts[p] = made_table(some, k);
+    made_need(made_state(env, measure, json, &states[p]) == CTM_OK);
+    made_need(ctm__state_feed_snapshot(env, states[p], &parts[p]->snapshot, NULL, NULL) == CTM_OK);
+    if (made_roll(2)) {
+      void *bytes;
+      size_t length;
+      ctm_state *copy;
+      made_need(ctm_state_save(states[p], &bytes, &length, &error) == CTM_OK);
+      made_need(ctm_state_load(bytes, length, &copy, &error) == CTM_OK);
+      ctm_free(bytes);
+      ctm_state_free(states[p]);
+      states[p] = copy;
+    }
+  }
+  while (n > 1) { /* two random ones become one */
+    int32_t a = (int32_t)made_roll((uint32_t)n), b = (int32_t)made_roll((uint32_t)n);
+    if (a == b) continue;
+    made_need(ctm_state_merge(states[a], states[b], &error) == CTM_OK);
+    ctm_state_free(states[b]);
+    made_free(parts[b]);
+    states[b] = states[n - 1];
+    parts[b] = parts[n - 1];
+    n--;
+  }
+  made_need(ctm_state_finish(states[0], result, &error) == CTM_OK);
+  ctm_state_free(states[0]);
+  made_free(parts[0]);
+  free(some);
+}
+
+/* ---- memory that fails at the n-th request
+ * ---------------------------------------------------------------------------- */
+
+typedef struct made_memory {
+  int64_t until_failure; /* -1: never */
+  int64_t held;
+} made_memory;
+
+static CTM__UNUSED void *made_allocate(void *data, size_t bytes) {
+  made_memory *m = data;
+  if (m->until_failure == 0) return NULL;
+  if (m->until_failure > 0) m->until_failure--;
+  m->held++;
+  return malloc(bytes);
+}
+
+static CTM__UNUSED void *made_reallocate(void *data, void *memory, size_t bytes) {
+  made_memory *m = data;
+  if (m->until_failure == 0) return NULL;
+  if (m->until_failure > 0) m->until_failure--;
+  if (memory == NULL) m->held++;
+  return realloc(memory, bytes);
+}
+
+static CTM__UNUSED void made_release(void *data, void *memory) {
+  made_memory *m = data;
+  if (memory != NULL) m->held--;
+  free(memory);
+}
+
+/* Feed, merge, save, load and finish while every request in turn fails: CTM_NOMEM each time, nothing left behind. */
+static CTM__UNUSED void made_failing_memory(const ctm__measure *measure, const char *json, const made_row *rows,
+                                            size_t count) {
+  made *m = made_table(rows, count);
+  bool failed = true;
+  for (int64_t n = 0; failed; n++) {
+    made_memory memory = {-1, 0};
+    ctm_allocator allocator = {made_allocate, made_reallocate, made_release, &memory};
+    ctm__env e;
+    ctm_state *a = NULL, *b = NULL;
+    ctm_result *r = NULL;
+    ctm__writer w = {0};
+    ctm_status status;
+    ctm__env_init(&e, &allocator);
+    memory.until_failure = n;
+    status = made_state(&e, measure, json, &a);
+    if (status == CTM_OK) status = made_state(&e, measure, json, &b);
+    if (status == CTM_OK) status = ctm__state_feed_snapshot(&e, a, &m->snapshot, NULL, NULL);
+    if (status == CTM_OK) status = measure->save(&e, a->query, a->sums, a->groups.groups.count, &w);
+    if (status == CTM_OK) {
+      ctm__reader reader = {.data = w.data, .length = w.length};
+      status = measure->load(&e, b->query, b->sums, a->groups.groups.count, &reader);
+    }
+    if (status == CTM_OK) {
+      int32_t map[256];
+      made_need(a->groups.groups.count < 256);
+      for (int32_t i = 0; i < a->groups.groups.count; i++) map[i] = i;
+      status = measure->merge(&e, a->query, a->sums, b->sums, map, a->groups.groups.count);
+    }
+    if (status == CTM_OK) status = ctm__state_result(&e, a, NULL, &r);
+    failed = status != CTM_OK;
+    if (failed) made_need(status == CTM_NOMEM && r == NULL);
+    ctm_result_free(r);
+    ctm__writer_free(&e, &w);
+    if (a != NULL) ctm__state_drop(&e, a);
+    if (b != NULL) ctm__state_drop(&e, b);
+    made_need(memory.held == 0);
+    made_need(n > 10 || failed);
+  }
+  made_free(m);
+}
+
+/* Saved sums cut short or with bytes changed: refused as CTM_CORRUPT, or read as other sums that can be finished. */
+static CTM__UNUSED void made_damaged_sums(const ctm__measure *measure, const char *json, const made_row *rows,
+                                          size_t count) {
+  ctm__env e;
+  made *m = made_table(rows, count);
+  ctm_state *a;
+  ctm__writer w = {0};
+  ctm__env_init(&e, NULL);
+  made_need(made_state(&e, measure, json, &a) == CTM_OK);
+  made_need(ctm__state_feed_snapshot(&e, a, &m->snapshot, NULL, NULL) == CTM_OK);
+  made_need(measure->save(&e, a->query, a->sums, a->groups.groups.count, &w) == CTM_OK);
+  for (size_t n = 0; n < w.length + 3000; n++) {
+    ctm__reader reader = {.data = w.data, .length = CTM__MIN(n, w.length)};
+    size_t at = made_roll((uint32_t)w.length);
+    uint8_t was = w.data[at];
+    void *sums = NULL;
+    ctm_status status;
+    if (n >= w.length) w.data[at] = (uint8_t)made_roll(256);
+    made_need(measure->begin(&e, a->query, &sums) == CTM_OK);
+    status = measure->load(&e, a->query, sums, a->groups.groups.count, &reader);
+    made_need(status == CTM_OK || status == CTM_CORRUPT);
+    made_need(n >= w.length || status == CTM_CORRUPT);
+    if (status == CTM_OK) {
+      void *kept = a->sums;
+      ctm_result *r;
+      a->sums = sums;
+      made_need(ctm__state_result(&e, a, NULL, &r) == CTM_OK);
+      ctm_result_free(r);
+      a->sums = kept;
+    }
+    measure->end(&e, sums);
+    w.data[at] = was;
+  }
+  ctm__writer_free(&e, &w);
+  ctm__state_drop(&e, a);
+  made_free(m);
+}
+
 /* 2024-01-01T00:00Z and a Monday. */
 #define MADE_MONDAY INT64_C(1704067200000000)
 
