@@ -1,0 +1,1 @@
+"""libctm beside other tools: the same tasks on the same data, answers compared in full."""
