@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -88,16 +88,35 @@ def _complain(message: str, code: int) -> int:
 
 
 def _print(what: Table | Text) -> None:
+    """To a terminal as it is; into a file or pipe as wide as it wants to be."""
     console = Console(highlight=False)
     if console.is_terminal:
         console.print(what)
         return
-    # Into a file or pipe a table is as wide as it wants to be.
     wide = Console(highlight=False, width=100_000)
     with wide.capture() as capture:
         wide.print(what)
     for line in capture.get().splitlines():
         print(line.rstrip())
+
+
+def _print_table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    """On a terminal too narrow for all columns: some of them, then the others, the first column with each."""
+    console = Console(highlight=False)
+    rest = list(columns)
+    while rest:
+        shown = rest
+        while console.is_terminal and len(shown) > 2 and _width(console, _table(shown, rows)) > console.width:
+            shown = shown[:-1]
+        _print(_table(shown, rows))
+        rest = rest[len(shown) :]
+        if rest:
+            rest = [columns[0], *rest]
+            print()
+
+
+def _width(console: Console, table: Table) -> int:
+    return console.measure(table, options=console.options.update(width=100_000)).maximum
 
 
 def _decimals(values: Sequence[Any]) -> int:
@@ -135,7 +154,7 @@ def _table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> Table:
 
 def _write(result: ctm.Result, form: Format, plot: Path | None = None) -> None:
     if form is Format.table:
-        _print(_table(result.columns, result.rows()))
+        _print_table(result.columns, result.rows())
         for note in result.notes:
             _print(Text(f"note: {note}", style="dim"))
     else:
@@ -205,16 +224,16 @@ def _time(text: str) -> Any:
 
 # How each type of describe()'s becomes an option: its Python type, and how the library wants what was given.
 _KINDS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
-    "text": (Optional[str], str),
-    "texts": (Optional[list[str]], _several),
-    "time": (Optional[str], _time),
-    "duration": (Optional[str], str),
-    "int": (Optional[int], int),
-    "bool": (Optional[bool], bool),
-    "real": (Optional[float], float),
-    "reals": (Optional[list[str]], _reals),
-    "choice": (Optional[str], str),
-    "weekday": (Optional[str], str),
+    "text": (str | None, str),
+    "texts": (list[str] | None, _several),
+    "time": (str | None, _time),
+    "duration": (str | None, str),
+    "int": (int | None, int),
+    "bool": (bool | None, bool),
+    "real": (float | None, float),
+    "reals": (list[str] | None, _reals),
+    "choice": (str | None, str),
+    "weekday": (str | None, str),
     "steps": (list[str], lambda given: [_step(text) for text in given]),
 }
 
@@ -277,10 +296,10 @@ def _measure_command(measure: str, options: Sequence[dict[str, Any]]) -> Callabl
         parameters.append(parameter(name, kinds[name][0], told, default=None))
     parameters += [
         inspect.Parameter("form", inspect.Parameter.KEYWORD_ONLY, annotation=FormatOption, default=Format.table),
-        parameter("plot", Optional[Path], typer.Option(
+        parameter("plot", Path | None, typer.Option(
             "--plot", metavar="FILE.html", help="Also draw the result into this file.", show_default=False),
             default=None),
-        parameter("row", Optional[int], typer.Option(
+        parameter("row", int | None, typer.Option(
             "--row", help="List the customers behind this row (0 is the first) instead.", show_default=False),
             default=None),
     ]  # fmt: skip
@@ -330,7 +349,7 @@ def customers(
 
 @app.command("describe", rich_help_panel="Measures")
 def describe(
-    measure: Annotated[Optional[str], typer.Argument(metavar="[MEASURE]", show_default=False)] = None,
+    measure: Annotated[str | None, typer.Argument(metavar="[MEASURE]", show_default=False)] = None,
     form: FormatOption = Format.table,
 ) -> None:
     """The measures and all their options."""
@@ -348,37 +367,37 @@ def _column(flag: str, what: str) -> Any:
 def load(
     store: StorePath,
     files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="CSV, TSV, JSON Lines (also gzip), Parquet.")],
-    customer: Annotated[Optional[list[str]], _column(
+    customer: Annotated[list[str] | None, _column(
         "--customer", "Customer's id; or KIND=COLUMN, repeated: email=mail device=device_id.")] = None,
-    time: Annotated[Optional[str], _column("--time", "When.")] = None,
-    touchpoint: Annotated[Optional[str], _column("--touchpoint", "Where.")] = None,
-    channel: Annotated[Optional[str], _column("--channel", "Channel.")] = None,
-    value: Annotated[Optional[str], _column("--value", "Money or any amount.")] = None,
-    survey: Annotated[Optional[str], _column("--survey", "Survey that a score answers.")] = None,
-    score: Annotated[Optional[str], _column("--score", "Score.")] = None,
-    about: Annotated[Optional[str], _column("--about", "Touchpoint that the score or text speaks of.")] = None,
-    text: Annotated[Optional[str], _column("--text", "What the customer said.")] = None,
-    case: Annotated[Optional[str], _column("--case", "Run of a journey.")] = None,
-    key: Annotated[Optional[str], _column("--key", "Key that keeps a row from being loaded twice.")] = None,
-    stage: Annotated[Optional[str], _column("--stage", "Stage of a new touchpoint.")] = None,
-    segment: Annotated[Optional[str], _column("--segment", "Segment to put the customer into.")] = None,
-    attribute: Annotated[Optional[list[str]], _column("--attribute", "Kept as attribute; may be repeated.")] = None,
-    customer_attribute: Annotated[Optional[list[str]], _column(
+    time: Annotated[str | None, _column("--time", "When.")] = None,
+    touchpoint: Annotated[str | None, _column("--touchpoint", "Where.")] = None,
+    channel: Annotated[str | None, _column("--channel", "Channel.")] = None,
+    value: Annotated[str | None, _column("--value", "Money or any amount.")] = None,
+    survey: Annotated[str | None, _column("--survey", "Survey that a score answers.")] = None,
+    score: Annotated[str | None, _column("--score", "Score.")] = None,
+    about: Annotated[str | None, _column("--about", "Touchpoint that the score or text speaks of.")] = None,
+    text: Annotated[str | None, _column("--text", "What the customer said.")] = None,
+    case: Annotated[str | None, _column("--case", "Run of a journey.")] = None,
+    key: Annotated[str | None, _column("--key", "Key that keeps a row from being loaded twice.")] = None,
+    stage: Annotated[str | None, _column("--stage", "Stage of a new touchpoint.")] = None,
+    segment: Annotated[str | None, _column("--segment", "Segment to put the customer into.")] = None,
+    attribute: Annotated[list[str] | None, _column("--attribute", "Kept as attribute; may be repeated.")] = None,
+    customer_attribute: Annotated[list[str] | None, _column(
         "--customer-attribute", "Kept as the customer's attribute; may be repeated.")] = None,
-    constant_touchpoint: Annotated[Optional[str], typer.Option(help="Touchpoint of every row.")] = None,
-    constant_channel: Annotated[Optional[str], typer.Option(help="Channel of every row.")] = None,
-    constant_survey: Annotated[Optional[str], typer.Option(help="Survey of every score.")] = None,
-    time_zone: Annotated[Optional[str], typer.Option(help="Zone of times that carry none; UTC unless said.")] = None,
-    time_unit: Annotated[Optional[str], typer.Option(
+    constant_touchpoint: Annotated[str | None, typer.Option(help="Touchpoint of every row.")] = None,
+    constant_channel: Annotated[str | None, typer.Option(help="Channel of every row.")] = None,
+    constant_survey: Annotated[str | None, typer.Option(help="Survey of every score.")] = None,
+    time_zone: Annotated[str | None, typer.Option(help="Zone of times that carry none; UTC unless said.")] = None,
+    time_unit: Annotated[str | None, typer.Option(
         help="Unit of times that are numbers: auto, s, ms, us, ns.")] = None,
     precision: Annotated[str, typer.Option(help="us; or day: the data carry dates only.")] = "us",
     on_error: Annotated[str, typer.Option(
         help="reject: leave bad rows out and list them; stop: at the first, nothing changed.")] = "reject",
-    file_format: Annotated[Optional[str], typer.Option(
+    file_format: Annotated[str | None, typer.Option(
         "--input-format", help="csv, tsv, jsonl; by the file's name unless said.")] = None,
-    delimiter: Annotated[Optional[str], typer.Option(help="Of CSV; a comma unless said.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Of CSV; a comma unless said.")] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Only the columns that are named here.")] = False,
-    most_rejections: Annotated[Optional[int], typer.Option(help="How many bad rows to list; 1000 unless said.")] = None,
+    most_rejections: Annotated[int | None, typer.Option(help="How many bad rows to list; 1000 unless said.")] = None,
 ) -> int:  # fmt: skip
     """Load interactions from files; a new store is made where there is none.
 
@@ -497,7 +516,7 @@ def define(
     store: StorePath,
     what: Annotated[str, typer.Argument(metavar="WHAT", help=", ".join(_KINDS_OF_ENTRY) + ".")],
     name: Annotated[str, typer.Argument(metavar="NAME")],
-    members: Annotated[Optional[list[str]], typer.Argument(metavar="[KEY=VALUE]...", show_default=False)] = None,
+    members: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", show_default=False)] = None,
 ) -> None:
     """Create or update an entry: ctm define shop.ctm touchpoint checkout type=digital channel=web stage=trial.
 
@@ -561,7 +580,7 @@ def check(store: StorePath) -> None:
 
 
 @app.command("doctor", rich_help_panel="Care")
-def doctor(store: Annotated[Optional[str], typer.Argument(metavar="[STORE]", show_default=False)] = None) -> None:
+def doctor(store: Annotated[str | None, typer.Argument(metavar="[STORE]", show_default=False)] = None) -> None:
     """What is installed, and with a store: its facts and the check."""
     import importlib.metadata
     import importlib.util
