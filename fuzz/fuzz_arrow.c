@@ -1,5 +1,5 @@
-/* Frames over small Arrow arrays that the bytes describe: layouts, offsets, indices and texts may be wrong; buffers have
- * the sizes that their layout asks for, because the interface has no way to tell others. */
+/* Frames over small Arrow arrays that the bytes describe: layouts, offsets, indices and texts may be wrong; buffers
+ * have the sizes that their layout asks for, because the interface has no way to tell others. */
 #include <stdint.h>
 
 #include "../tests/arrow_build.h"
@@ -56,12 +56,12 @@ static made column(feed *f, const char *name, const char *format, int64_t rows, 
     m = made_start(name, format, length, NULL, 0);
   } else {
     static const char wide[] = "lLg", four[] = "iIf", two[] = "sSe";
-    size_t width = format[0] == 'd' ? 16
-                   : strncmp(format, "tdD", 3) == 0 ? 4
+    size_t width = format[0] == 'd'                              ? 16
+                   : strncmp(format, "tdD", 3) == 0              ? 4
                    : format[0] == 't' || strchr(wide, format[0]) ? 8
-                   : strchr(four, format[0]) ? 4
-                   : strchr(two, format[0]) ? 2
-                                            : 1;
+                   : strchr(four, format[0])                     ? 4
+                   : strchr(two, format[0])                      ? 2
+                                                                 : 1;
     m = made_start(name, format, length, NULL, 2);
     m.array.buffers[1] = take_bytes(f, all * width, width);
   }
@@ -81,11 +81,12 @@ static made column(feed *f, const char *name, const char *format, int64_t rows, 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static const char *const formats[] = {"n", "b", "c", "s", "i", "l", "C", "S", "I", "L", "e", "f", "g", "u", "U", "vu",
-                                        "d:9,2", "d:38,20", "tdD", "tdm", "tss:", "tsm:UTC", "tsu:", "tsu:UTC",
-                                        "tsn:UTC", "+l", "z"};
-  static const char *const names[] = {"customer", "time", "touchpoint", "channel", "value", "survey", "score", "about",
-                                      "text", "case", "key", "stage", "segment", "plan", "age", "device"};
+  static const char *const formats[] = {
+      "n", "b",  "c",     "s",       "i",   "l",   "C",    "S",       "I",    "L",       "e",       "f",  "g", "u",
+      "U", "vu", "d:9,2", "d:38,20", "tdD", "tdm", "tss:", "tsm:UTC", "tsu:", "tsu:UTC", "tsn:UTC", "+l", "z"};
+  static const char *const names[] = {"customer", "time",  "touchpoint", "channel", "value", "survey",
+                                      "score",    "about", "text",       "case",    "key",   "stage",
+                                      "segment",  "plan",  "age",        "device"};
   enum { COLUMNS = 16 };
   const char *const attributes[] = {"plan"}, *const of_customer[] = {"age"};
   const ctm_identity identities[] = {{NULL, "customer"}, {"device", "device"}};

@@ -66,8 +66,8 @@ extern "C" {
  * means all defaults. Strings and arrays in them are borrowed for the length of the call. Bytes of a struct that this
  * library does not know must be zero.
  *
- * Text is UTF-8, NUL-terminated. Times are microseconds since 1970-01-01 UTC, durations are microseconds (CTM_DAYS(14)).
- * A missing time is CTM_NO_TIME; a missing number is NaN (CTM_NO_NUMBER); a missing text is NULL.
+ * Text is UTF-8, NUL-terminated. Times are microseconds since 1970-01-01 UTC, durations are microseconds
+ * (CTM_DAYS(14)). A missing time is CTM_NO_TIME; a missing number is NaN (CTM_NO_NUMBER); a missing text is NULL.
  *
  * Ownership. Whatever a function hands out through a `**` parameter is freed by its own _free function, for which NULL
  * is fine. A store may be closed while results, frames' results or states made from it live.
@@ -275,10 +275,10 @@ typedef struct ctm_interaction {
   size_t attribute_count;
 } ctm_interaction;
 
-#define CTM_INTERACTION_INIT                                                                                      \
-  {                                                                                                               \
-    sizeof(ctm_interaction), NULL, NULL, 0, CTM_NO_TIME, NULL, NULL, CTM_NO_NUMBER, NULL, CTM_NO_NUMBER, NULL,    \
-        NULL, NULL, NULL, NULL, 0                                                                                 \
+#define CTM_INTERACTION_INIT                                                                                         \
+  {                                                                                                                  \
+    sizeof(ctm_interaction), NULL, NULL, 0, CTM_NO_TIME, NULL, NULL, CTM_NO_NUMBER, NULL, CTM_NO_NUMBER, NULL, NULL, \
+        NULL, NULL, NULL, 0                                                                                          \
   }
 
 /* Record one interaction; durable when the call returns CTM_OK. A keyed interaction that is already there is CTM_OK
@@ -287,11 +287,11 @@ typedef struct ctm_interaction {
 CTM_API ctm_status ctm_record(ctm_store *store, const ctm_interaction *interaction);
 
 /* Record many in few transactions: nothing is visible or durable before ctm_recorder_commit. One recorder at a time
- * on a store; meanwhile other writes on this store fail with CTM_INVALID, and measures see what is committed (a store in
- * memory cannot tell the two apart: it fails with CTM_INVALID until the commit). Since 0.1. */
+ * on a store; meanwhile other writes on this store fail with CTM_INVALID, and measures see what is committed (a store
+ * in memory cannot tell the two apart: it fails with CTM_INVALID until the commit). Since 0.1. */
 CTM_API ctm_status ctm_recorder_new(ctm_store *store, ctm_recorder **recorder);
-/* A bad interaction fails alone: those added before stay. When the machine fails (CTM_NOMEM, CTM_FULL, CTM_IO), what was
- * added since the last commit is gone, and the message says so. */
+/* A bad interaction fails alone: those added before stay. When the machine fails (CTM_NOMEM, CTM_FULL, CTM_IO), what
+ * was added since the last commit is gone, and the message says so. */
 CTM_API ctm_status ctm_recorder_add(ctm_recorder *recorder, const ctm_interaction *interaction);
 /* Make all that was added durable; the recorder can go on. */
 CTM_API ctm_status ctm_recorder_commit(ctm_recorder *recorder);
@@ -350,18 +350,18 @@ typedef struct ctm_load_options {
   const char *text;
   const char *case_id; /* column "case" by default */
   const char *key;
-  const char *stage;              /* a new touchpoint takes its stage from this column */
-  const char *const *attributes;  /* columns kept as attributes of the interaction. In text files the type of a column
-                                     that is new follows from its first 10,000 rows: bool, int, real, date, time, text */
+  const char *stage;             /* a new touchpoint takes its stage from this column */
+  const char *const *attributes; /* columns kept as attributes of the interaction. In text files the type of a column
+                                    that is new follows from its first 10,000 rows: bool, int, real, date, time, text */
   size_t attribute_count;
   const char *const *customer_attributes; /* columns kept as attributes of the customer: the last one wins */
   size_t customer_attribute_count;
-  const char *segment;     /* column that names the customer's segment */
+  const char *segment;             /* column that names the customer's segment */
   const char *constant_touchpoint; /* when no column holds it: every row's touchpoint */
   const char *constant_channel;    /* … channel */
   const char *constant_survey;     /* … survey */
-  const char *time_zone;   /* of times without a zone; NULL: UTC */
-  const char *time_unit;   /* of times that are numbers: "auto" (by magnitude), "s", "ms", "us", "ns"; NULL: auto */
+  const char *time_zone;           /* of times without a zone; NULL: UTC */
+  const char *time_unit; /* of times that are numbers: "auto" (by magnitude), "s", "ms", "us", "ns"; NULL: auto */
   ctm_precision precision;
   ctm_on_error on_error;
   const char *format;      /* "csv", "tsv", "jsonl"; NULL: by the file's name, then its first bytes */
@@ -374,11 +374,11 @@ typedef struct ctm_load_options {
   size_t survey_count;
 } ctm_load_options;
 
-#define CTM_LOAD_OPTIONS_INIT                                                                                      \
-  {                                                                                                                \
-    sizeof(ctm_load_options), NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0,  \
-        NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, CTM_PRECISION_US, CTM_ON_ERROR_REJECT, NULL, 0, 0, 1000,      \
-        NULL, NULL, NULL, 0                                                                                        \
+#define CTM_LOAD_OPTIONS_INIT                                                                                       \
+  {                                                                                                                 \
+    sizeof(ctm_load_options), NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0,   \
+        NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, CTM_PRECISION_US, CTM_ON_ERROR_REJECT, NULL, 0, 0, 1000, NULL, \
+        NULL, NULL, 0                                                                                               \
   }
 
 /* Load a file (CSV, TSV or JSON Lines, plain or gzip) in one transaction. `report` may be NULL; it is also made when
@@ -499,10 +499,10 @@ typedef struct ctm_selection {
   void *progress_data;
 } ctm_selection;
 
-#define CTM_SELECTION_INIT                                                                                          \
-  {                                                                                                                 \
-    sizeof(ctm_selection), NULL, CTM_NO_TIME, CTM_NO_TIME, CTM_NO_TIME, 0, NULL, 0, NULL, NULL, 0, 0, 0.95, 0, 0,  \
-        NULL, NULL                                                                                                  \
+#define CTM_SELECTION_INIT                                                                                        \
+  {                                                                                                               \
+    sizeof(ctm_selection), NULL, CTM_NO_TIME, CTM_NO_TIME, CTM_NO_TIME, 0, NULL, 0, NULL, NULL, 0, 0, 0.95, 0, 0, \
+        NULL, NULL                                                                                                \
   }
 
 /* -- satisfaction: NPS, CSAT, CES -- */
@@ -559,8 +559,8 @@ typedef struct ctm_retention_options {
 /* Who came back, by the period of their first interaction. The selection's period (default "week") is the unit.
  * Columns: by…, cohort, offset, cohort_size, customers, observable, returned, retention_rate, low, high, complete;
  * rows with cohort null sum the complete cells. Since 0.1. */
-CTM_API ctm_status ctm_retention(ctm_store *store, const ctm_selection *selection,
-                                 const ctm_retention_options *options, ctm_result **result);
+CTM_API ctm_status ctm_retention(ctm_store *store, const ctm_selection *selection, const ctm_retention_options *options,
+                                 ctm_result **result);
 
 /* -- funnel -- */
 
@@ -632,8 +632,8 @@ CTM_API const char *ctm_result_name(const ctm_result *result, int32_t column);
 CTM_API ctm_type ctm_result_type(const ctm_result *result, int32_t column);
 CTM_API int32_t ctm_result_find(const ctm_result *result, const char *name); /* -1: no such column */
 CTM_API int ctm_result_is_null(const ctm_result *result, int64_t row, int32_t column);
-CTM_API int64_t ctm_result_int(const ctm_result *result, int64_t row, int32_t column); /* also BOOL, TIME, DATE */
-CTM_API double ctm_result_real(const ctm_result *result, int64_t row, int32_t column); /* also INT */
+CTM_API int64_t ctm_result_int(const ctm_result *result, int64_t row, int32_t column);      /* also BOOL, TIME, DATE */
+CTM_API double ctm_result_real(const ctm_result *result, int64_t row, int32_t column);      /* also INT */
 CTM_API const char *ctm_result_text(const ctm_result *result, int64_t row, int32_t column); /* only TEXT */
 
 /* What the result is an answer to: measure, selection, options, as_of, library version, the store's state; JSON. */

@@ -15,7 +15,7 @@ typedef struct made {
   struct ArrowArray array;
 } made;
 
-static void made_release_schema(struct ArrowSchema *s) {
+static inline void made_release_schema(struct ArrowSchema *s) {
   for (int64_t i = 0; i < s->n_children; i++) {
     if (s->children[i]->release != NULL) s->children[i]->release(s->children[i]);
     free(s->children[i]);
@@ -31,7 +31,7 @@ static void made_release_schema(struct ArrowSchema *s) {
   made_live--;
 }
 
-static void made_release_array(struct ArrowArray *a) {
+static inline void made_release_array(struct ArrowArray *a) {
   for (int64_t i = 0; i < a->n_children; i++) {
     if (a->children[i]->release != NULL) a->children[i]->release(a->children[i]);
     free(a->children[i]);
@@ -47,14 +47,15 @@ static void made_release_array(struct ArrowArray *a) {
   made_live--;
 }
 
-static void *made_copy(const void *data, size_t bytes) {
+static inline void *made_copy(const void *data, size_t bytes) {
   void *copy = malloc(bytes ? bytes : 1);
   if (bytes > 0) memcpy(copy, data, bytes);
   return copy;
 }
 
 /* `nulls`: a character a row, '-' for null; NULL: none. */
-static made made_start(const char *name, const char *format, int64_t length, const char *nulls, int64_t buffers) {
+static inline made made_start(const char *name, const char *format, int64_t length, const char *nulls,
+                              int64_t buffers) {
   made m;
   memset(&m, 0, sizeof m);
   m.schema.format = strdup(format);
@@ -69,23 +70,25 @@ static made made_start(const char *name, const char *format, int64_t length, con
   if (nulls != NULL && buffers > 0) {
     uint8_t *bits = calloc((size_t)(length + 7) / 8 + !length, 1);
     for (int64_t i = 0; i < length; i++) {
-      if (nulls[i] == '-') m.array.null_count++;
-      else bits[i / 8] = (uint8_t)(bits[i / 8] | 1u << (i % 8));
+      if (nulls[i] == '-')
+        m.array.null_count++;
+      else
+        bits[i / 8] = (uint8_t)(bits[i / 8] | 1u << (i % 8));
     }
     m.array.buffers[0] = bits;
   }
   return m;
 }
 
-static made made_fixed(const char *name, const char *format, const void *data, size_t width, int64_t length,
-                       const char *nulls) {
+static inline made made_fixed(const char *name, const char *format, const void *data, size_t width, int64_t length,
+                              const char *nulls) {
   made m = made_start(name, format, length, nulls, 2);
   m.array.buffers[1] = made_copy(data, width * (size_t)length);
   return m;
 }
 
 /* A NULL text is null. */
-static made made_texts(const char *name, const char *format, const char *const *texts, int64_t length) {
+static inline made made_texts(const char *name, const char *format, const char *const *texts, int64_t length) {
   char *nulls = malloc((size_t)length + 1);
   made m;
   size_t bytes = 0;
@@ -137,7 +140,7 @@ static made made_texts(const char *name, const char *format, const char *const *
   return m;
 }
 
-static made made_dictionary(made indices, made values) {
+static inline made made_dictionary(made indices, made values) {
   indices.schema.dictionary = malloc(sizeof values.schema);
   *indices.schema.dictionary = values.schema;
   indices.array.dictionary = malloc(sizeof values.array);
@@ -146,7 +149,7 @@ static made made_dictionary(made indices, made values) {
 }
 
 /* The same array, seen from a later row on. */
-static made made_slice(made m, int64_t from, int64_t length) {
+static inline made made_slice(made m, int64_t from, int64_t length) {
   m.array.offset += from;
   m.array.length = length;
   m.array.null_count = -1;
@@ -159,26 +162,26 @@ typedef struct made_stream {
   int count, at;
 } made_stream;
 
-static int made_get_schema(struct ArrowArrayStream *s, struct ArrowSchema *out) {
+static inline int made_get_schema(struct ArrowArrayStream *s, struct ArrowSchema *out) {
   made_stream *m = s->private_data;
   *out = m->schema;
   m->schema.release = NULL;
   return 0;
 }
 
-static int made_get_next(struct ArrowArrayStream *s, struct ArrowArray *out) {
+static inline int made_get_next(struct ArrowArrayStream *s, struct ArrowArray *out) {
   made_stream *m = s->private_data;
   memset(out, 0, sizeof *out);
   if (m->at < m->count) *out = m->batches[m->at++];
   return 0;
 }
 
-static const char *made_last_error(struct ArrowArrayStream *s) {
+static inline const char *made_last_error(struct ArrowArrayStream *s) {
   (void)s;
   return NULL;
 }
 
-static void made_release_stream(struct ArrowArrayStream *s) {
+static inline void made_release_stream(struct ArrowArrayStream *s) {
   made_stream *m = s->private_data;
   if (m->schema.release != NULL) m->schema.release(&m->schema);
   for (; m->at < m->count; m->at++) m->batches[m->at].release(&m->batches[m->at]);
@@ -187,7 +190,7 @@ static void made_release_stream(struct ArrowArrayStream *s) {
   made_live--;
 }
 
-static struct ArrowArray made_batch(made *columns, int count) {
+static inline struct ArrowArray made_batch(made *columns, int count) {
   made top = made_start("", "+s", count > 0 ? columns[0].array.length : 0, NULL, 1);
   top.schema.release(&top.schema);
   top.array.n_children = count;
@@ -200,7 +203,7 @@ static struct ArrowArray made_batch(made *columns, int count) {
 }
 
 /* Takes the columns over. */
-static struct ArrowArrayStream made_open(made *columns, int count) {
+static inline struct ArrowArrayStream made_open(made *columns, int count) {
   struct ArrowArrayStream s = {made_get_schema, made_get_next, made_last_error, made_release_stream, NULL};
   made_stream *m = calloc(1, sizeof *m);
   made top = made_start("", "+s", 0, NULL, 0);
@@ -219,7 +222,7 @@ static struct ArrowArrayStream made_open(made *columns, int count) {
 }
 
 /* One more batch; the schemas of its columns are dropped. */
-static void made_more(struct ArrowArrayStream *s, made *columns, int count) {
+static inline void made_more(struct ArrowArrayStream *s, made *columns, int count) {
   made_stream *m = s->private_data;
   for (int i = 0; i < count; i++) columns[i].schema.release(&columns[i].schema);
   m->batches[m->count++] = made_batch(columns, count);

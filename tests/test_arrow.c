@@ -138,14 +138,15 @@ START_TEST(test_dictionaries) {
     char bytes[32] = {0};
     ctm__cell c[4];
     for (int i = 0; i < 4; i++) memcpy(bytes + (size_t)i * width, &indices[i], width);
-    ck_assert(cells(made_dictionary(made_fixed("x", formats[k], bytes, width, 4, "+++-"), made_fixed("", "l", numbers, 8, 3, NULL)),
+    ck_assert(cells(made_dictionary(made_fixed("x", formats[k], bytes, width, 4, "+++-"),
+                                    made_fixed("", "l", numbers, 8, 3, NULL)),
                     c, 4) == CTM_OK);
     ck_assert(c[0].integer == 9 && c[1].integer == 7 && c[2].integer == 8 && c[3].type == CTM_TYPE_NULL);
-    ck_assert(cells(made_dictionary(made_fixed("x", formats[k], bytes, width, 3, NULL), made_texts("", "u", texts, 3)), c,
-                    3) == CTM_OK);
+    ck_assert(cells(made_dictionary(made_fixed("x", formats[k], bytes, width, 3, NULL), made_texts("", "u", texts, 3)),
+                    c, 3) == CTM_OK);
     ck_assert(c[0].type == CTM_TYPE_TEXT && c[2].type == CTM_TYPE_NULL);
-    ck_assert(cells(made_dictionary(made_fixed("x", formats[k], bytes, width, 4, NULL), made_texts("", "u", texts, 3)), c,
-                    4) == CTM_DATA);
+    ck_assert(cells(made_dictionary(made_fixed("x", formats[k], bytes, width, 4, NULL), made_texts("", "u", texts, 3)),
+                    c, 4) == CTM_DATA);
   }
 }
 END_TEST
@@ -162,7 +163,8 @@ START_TEST(test_times) {
   ck_assert(cells(made_fixed("x", "tss:UTC", values + 2, 8, 1, NULL), c, 1) == CTM_DATA);
   ck_assert(cells(made_fixed("x", "tdD", days, 4, 2, NULL), c, 2) == CTM_OK);
   ck_assert(c[0].type == CTM_TYPE_DATE && c[0].integer == -1 && c[1].integer == 20000);
-  ck_assert(cells(made_fixed("x", "tdm", values, 8, 2, NULL), c, 2) == CTM_OK && c[0].integer == -1 && c[1].integer == 0);
+  ck_assert(cells(made_fixed("x", "tdm", values, 8, 2, NULL), c, 2) == CTM_OK && c[0].integer == -1 &&
+            c[1].integer == 0);
 }
 END_TEST
 

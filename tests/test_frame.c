@@ -34,7 +34,9 @@ static void open_bad(struct ArrowArrayStream *s, const ctm_load_options *options
   ck_assert_int_eq(made_live, 0);
 }
 
-static const char *customer(const ctm__table *t, size_t i) { return ctm__dictionary_text(t->labels, t->customer_label[i]); }
+static const char *customer(const ctm__table *t, size_t i) {
+  return ctm__dictionary_text(t->labels, t->customer_label[i]);
+}
 
 START_TEST(test_borrows) {
   const int32_t who[] = {2, 2, 0, 0, 0, 1}, where[] = {0, 1, 2, 0, 0, 1};

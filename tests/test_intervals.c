@@ -14,10 +14,12 @@ static void near(double got, double wanted, double relative) {
 START_TEST(test_wilson) {
   double low, high;
   static const double table[][5] = {
-    {0, 10, 0.95, 0.0, 0.2775327998628892}, {10, 10, 0.95, 0.7224672001371107, 0.9999999999999999},
-    {5, 5, 0.9, 0.6488834992348986, 1.0}, {3, 17, 0.95, 0.06191126637620997, 0.41029458568834126},
-    {500, 1000, 0.99, 0.45940700521208483, 0.5405929947879151},
-    {1, 1000000, 0.95, 1.7652457674537176e-07, 5.664911804311444e-06},
+      {0, 10, 0.95, 0.0, 0.2775327998628892},
+      {10, 10, 0.95, 0.7224672001371107, 0.9999999999999999},
+      {5, 5, 0.9, 0.6488834992348986, 1.0},
+      {3, 17, 0.95, 0.06191126637620997, 0.41029458568834126},
+      {500, 1000, 0.99, 0.45940700521208483, 0.5405929947879151},
+      {1, 1000000, 0.95, 1.7652457674537176e-07, 5.664911804311444e-06},
   };
   for (size_t i = 0; i < CTM__COUNT(table); i++) {
     ctm__wilson(table[i][0], table[i][1], table[i][2], &low, &high);
@@ -139,7 +141,8 @@ START_TEST(test_selection) {
     int64_t many = round % 3 == 0 ? 4 : round % 3 == 1 ? 1000 : INT64_C(1000000000000);
     double q = (double)(ctm__mix(++state) % 1001) / 1000;
     for (size_t i = 0; i < n; i++)
-      values[i] = sorted[i] = round % 10 == 9 ? (int64_t)(i < n / 2 ? i : n - i) : (int64_t)(ctm__mix(++state) >> 2) % many;
+      values[i] = sorted[i] =
+          round % 10 == 9 ? (int64_t)(i < n / 2 ? i : n - i) : (int64_t)(ctm__mix(++state) >> 2) % many;
     qsort(sorted, n, sizeof *sorted, compare);
     ck_assert(ctm__quantile_select(values, n, q) == ctm__quantile_sorted(sorted, n, q));
   }

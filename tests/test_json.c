@@ -19,8 +19,12 @@ static void refused(const char *text, size_t length, const char *message) {
   ck_assert_str_eq(env.error.message, message);
 }
 
-static void setup(void) { ctm__env_init(&env, NULL); }
-static void teardown(void) { ctm__json_free(&env, &doc); }
+static void setup(void) {
+  ctm__env_init(&env, NULL);
+}
+static void teardown(void) {
+  ctm__json_free(&env, &doc);
+}
 
 START_TEST(test_tree) {
   const ctm__json *root = parsed(" {\"a\": [1, -2.5, \"x\", null, true, false, {}], \"b\": {\"c\": \"d\"}, \"\": 0}\n");
@@ -93,10 +97,12 @@ START_TEST(test_refused) {
   REFUSED("NaN", "line 1, column 1: expected a value, found 'N'");
   REFUSED("\"abc", "line 1, column 5: expected a closing quote, found the end of the text");
   REFUSED("\"ab\\", "line 1, column 5: expected a closing quote, found the end of the text");
-  REFUSED("\"a\nb\"", "line 1, column 3: expected an escape such as \\n instead of a control character, "
-                     "found the byte 0x0a");
-  REFUSED("\"a\0b\"", "line 1, column 3: expected an escape such as \\n instead of a control character, "
-                      "found the byte 0x00");
+  REFUSED("\"a\nb\"",
+          "line 1, column 3: expected an escape such as \\n instead of a control character, "
+          "found the byte 0x0a");
+  REFUSED("\"a\0b\"",
+          "line 1, column 3: expected an escape such as \\n instead of a control character, "
+          "found the byte 0x00");
   REFUSED("\"\\u0000\"", "line 1, column 2: expected text without the character U+0000");
   REFUSED("\"\\ud800x\"", "line 1, column 2: expected a low surrogate after this high one");
   REFUSED("\"\\ud800\\u0041\"", "line 1, column 2: expected a low surrogate after this high one");
@@ -145,7 +151,9 @@ static void *counted_reallocate(void *data, void *memory, size_t bytes) {
   (void)data;
   return allocations++ < allowed ? realloc(memory, bytes) : NULL;
 }
-static void counted_release(void *data, void *memory) { (void)data, free(memory); }
+static void counted_release(void *data, void *memory) {
+  (void)data, free(memory);
+}
 
 START_TEST(test_reuse) {
   const ctm_allocator counted = {counted_allocate, counted_reallocate, counted_release, NULL};
@@ -156,8 +164,7 @@ START_TEST(test_reuse) {
   memset(text + length, 'x', 3000);
   length += 3000;
   length += (size_t)snprintf(text + length, sizeof text - length, "\"");
-  for (int i = 0; i < 30; i++)
-    length += (size_t)snprintf(text + length, sizeof text - length, ",\"k%d\":[%d]", i, i);
+  for (int i = 0; i < 30; i++) length += (size_t)snprintf(text + length, sizeof text - length, ",\"k%d\":[%d]", i, i);
   text[length++] = '}';
   ck_assert_int_eq(ctm__json_parse(&env, text, length, &doc), CTM_OK);
   after_first = allocations;

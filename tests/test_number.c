@@ -45,8 +45,26 @@ START_TEST(test_reals) {
 END_TEST
 
 START_TEST(test_refused_reals) {
-  const char *const bad[] = {"", "+", "-", ".", "e5", "1e", "1e+", "1x", " 1", "1 ", "1,5", "inf", "nan", "0x1p3",
-                             "1.2.3", "--1", "1e5.0", "1e309", "-1e999999999999999", "1_000"};
+  const char *const bad[] = {"",
+                             "+",
+                             "-",
+                             ".",
+                             "e5",
+                             "1e",
+                             "1e+",
+                             "1x",
+                             " 1",
+                             "1 ",
+                             "1,5",
+                             "inf",
+                             "nan",
+                             "0x1p3",
+                             "1.2.3",
+                             "--1",
+                             "1e5.0",
+                             "1e309",
+                             "-1e999999999999999",
+                             "1_000"};
   for (size_t i = 0; i < CTM__COUNT(bad); i++) refused(bad[i]);
 }
 END_TEST
@@ -98,8 +116,14 @@ START_TEST(test_format) {
   static const struct {
     double x;
     const char *text;
-  } cases[] = {{0.1, "0.1"}, {-0.0, "-0"}, {100, "100"}, {1e300, "1e+300"}, {1.0 / 3, "0.3333333333333333"},
-               {0.1 + 0.2, "0.30000000000000004"}, {DBL_TRUE_MIN, "5e-324"}, {DBL_MAX, "1.7976931348623157e+308"}};
+  } cases[] = {{0.1, "0.1"},
+               {-0.0, "-0"},
+               {100, "100"},
+               {1e300, "1e+300"},
+               {1.0 / 3, "0.3333333333333333"},
+               {0.1 + 0.2, "0.30000000000000004"},
+               {DBL_TRUE_MIN, "5e-324"},
+               {DBL_MAX, "1.7976931348623157e+308"}};
   for (size_t i = 0; i < CTM__COUNT(cases); i++) {
     ck_assert_uint_eq(ctm__format_real(text, cases[i].x), strlen(cases[i].text));
     ck_assert_str_eq(text, cases[i].text);

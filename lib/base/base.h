@@ -45,9 +45,9 @@ ctm_status ctm__fail_prefix(ctm__env *env, const char *format, ...) CTM__PRINTF(
 ctm_status ctm__error_copy(ctm_error *out, const ctm__env *env);
 
 /* if (failed) goto out, for functions with `ctm_status status` and an `out:` label. */
-#define CTM__TRY(call) \
-  do { \
-    status = (call); \
+#define CTM__TRY(call)                             \
+  do {                                             \
+    status = (call);                               \
     if (CTM__UNLIKELY(status != CTM_OK)) goto out; \
   } while (0)
 
@@ -93,7 +93,8 @@ static inline uint64_t ctm__mix(uint64_t x) {
 /* The 64-bit fingerprint of a key as files hold it: the same in every version and on every machine. */
 uint64_t ctm__fingerprint(const void *bytes, size_t length);
 
-/* ---- dictionary: strings <-> dense codes 0, 1, 2… in order of first sight ------------------------------------------ */
+/* ---- dictionary: strings <-> dense codes 0, 1, 2… in order of first sight ------------------------------------------
+ */
 typedef struct ctm__dictionary {
   int32_t count;
   /* private: */
@@ -116,16 +117,17 @@ const char *ctm__dictionary_text(const ctm__dictionary *d, int32_t code);
 size_t ctm__dictionary_length(const ctm__dictionary *d, int32_t code);
 void ctm__dictionary_free(ctm__env *env, ctm__dictionary *d);
 
-/* ---- bytes of saved states: little-endian, varints; the reader checks every bound ----------------------------------- */
+/* ---- bytes of saved states: little-endian, varints; the reader checks every bound -----------------------------------
+ */
 typedef struct ctm__writer {
   uint8_t *data;
   size_t length, capacity;
 } ctm__writer;
 
 ctm_status ctm__write_u8(ctm__env *env, ctm__writer *w, uint8_t value);
-ctm_status ctm__write_uint(ctm__env *env, ctm__writer *w, uint64_t value); /* varint */
-ctm_status ctm__write_int(ctm__env *env, ctm__writer *w, int64_t value);   /* zigzag varint */
-ctm_status ctm__write_real(ctm__env *env, ctm__writer *w, double value);   /* 8 bytes */
+ctm_status ctm__write_uint(ctm__env *env, ctm__writer *w, uint64_t value);                    /* varint */
+ctm_status ctm__write_int(ctm__env *env, ctm__writer *w, int64_t value);                      /* zigzag varint */
+ctm_status ctm__write_real(ctm__env *env, ctm__writer *w, double value);                      /* 8 bytes */
 ctm_status ctm__write_bytes(ctm__env *env, ctm__writer *w, const void *bytes, size_t length); /* length, bytes */
 ctm_status ctm__write_string(ctm__env *env, ctm__writer *w, const char *text /* NULL is kept */);
 void ctm__writer_free(ctm__env *env, ctm__writer *w);
@@ -147,7 +149,8 @@ ctm_status ctm__read_string(ctm__env *env, ctm__reader *r, char **text);
 /* A count of things that take at least one byte each: refuses counts larger than what is left. */
 ctm_status ctm__read_count(ctm__env *env, ctm__reader *r, size_t *count);
 
-/* ---- threads ------------------------------------------------------------------------------------------------------ */
+/* ---- threads ------------------------------------------------------------------------------------------------------
+ */
 typedef struct ctm__mutex ctm__mutex;
 ctm__mutex *ctm__mutex_new(ctm__env *env);
 void ctm__mutex_lock(ctm__mutex *m);

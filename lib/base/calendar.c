@@ -47,7 +47,9 @@ ctm_status ctm__period_parse(ctm__env *env, const char *text, ctm__period *out) 
   return ctm__fail(env, CTM_INVALID, "'%.100s' is no period: use hour, day, week, month, quarter or year", text);
 }
 
-const char *ctm__period_name(ctm__period period) { return period_names[period]; }
+const char *ctm__period_name(ctm__period period) {
+  return period_names[period];
+}
 
 int64_t ctm__period_rolling(ctm__period period) {
   static const int32_t hours[] = {1, 24, 7 * 24, 30 * 24, 90 * 24, 365 * 24};
@@ -55,7 +57,9 @@ int64_t ctm__period_rolling(ctm__period period) {
 }
 
 /* Days from the first day of the week that holds 1970-01-01, a Thursday, to that day. */
-static int64_t period_week_shift(int32_t week_start) { return ctm__floor_mod(3 - (int64_t)week_start, 7); }
+static int64_t period_week_shift(int32_t week_start) {
+  return ctm__floor_mod(3 - (int64_t)week_start, 7);
+}
 
 /* Number of the period, day or longer, that a date belongs to. */
 static int64_t period_of_date(ctm__period period, int32_t week_start, int64_t days) {
@@ -71,12 +75,21 @@ static int64_t period_of_date(ctm__period period, int32_t week_start, int64_t da
 static int64_t period_first_date(ctm__period period, int32_t week_start, int64_t index) {
   int64_t months;
   switch (period) {
-    case CTM__DAY: return index;
-    case CTM__WEEK: return index * 7 - period_week_shift(week_start);
-    case CTM__MONTH: months = index; break;
-    case CTM__QUARTER: months = index * 3; break;
-    case CTM__YEAR: months = index * 12; break;
-    default: return ctm__floor_div(index, 86400);
+    case CTM__DAY:
+      return index;
+    case CTM__WEEK:
+      return index * 7 - period_week_shift(week_start);
+    case CTM__MONTH:
+      months = index;
+      break;
+    case CTM__QUARTER:
+      months = index * 3;
+      break;
+    case CTM__YEAR:
+      months = index * 12;
+      break;
+    default:
+      return ctm__floor_div(index, 86400);
   }
   return ctm__days_from_civil((int32_t)ctm__floor_div(months, 12), (int32_t)ctm__floor_mod(months, 12) + 1, 1);
 }
@@ -151,8 +164,8 @@ ctm_status ctm__calendar_make(ctm__env *env, ctm__period period, int32_t week_st
     out->starts = starts;
     starts[out->count] = start;
     if (last) break;
-    int64_t end = period == CTM__HOUR ? period_hour_end(zone, start)
-                                      : ctm__period_start(period, week_start, zone, index + 1);
+    int64_t end =
+        period == CTM__HOUR ? period_hour_end(zone, start) : ctm__period_start(period, week_start, zone, index + 1);
     if (end <= start) continue; /* a date that the place skipped */
     if (period != CTM__HOUR) {
       int64_t *numbers = ctm__grow(env, out->index, &index_capacity, out->count + 1, sizeof *numbers);

@@ -6,9 +6,7 @@ static size_t slot_of(const ctm__dictionary *d, const char *text, size_t length)
   size_t slot = (size_t)ctm__hash(text, length, 0) & mask;
   while (d->slots[slot] >= 0) {
     int32_t code = d->slots[slot];
-    if (ctm__dictionary_length(d, code) == length &&
-        memcmp(d->bytes + d->starts[code], text, length) == 0)
-      break;
+    if (ctm__dictionary_length(d, code) == length && memcmp(d->bytes + d->starts[code], text, length) == 0) break;
     slot = (slot + 1) & mask;
   }
   return slot;
@@ -66,7 +64,8 @@ ctm_status ctm__dictionary_add(ctm__env *env, ctm__dictionary *d, const char *te
     *code = d->slots[slot];
     return CTM_OK;
   }
-  if (d->count == INT32_MAX) return ctm__fail(env, CTM_UNSUPPORTED, "more than 2147483647 distinct texts in one column");
+  if (d->count == INT32_MAX)
+    return ctm__fail(env, CTM_UNSUPPORTED, "more than 2147483647 distinct texts in one column");
   bytes = ctm__grow(env, d->bytes, &d->bytes_capacity, d->bytes_length + length + 1, 1);
   if (bytes == NULL) return CTM_NOMEM;
   d->bytes = bytes;
@@ -83,7 +82,9 @@ ctm_status ctm__dictionary_add(ctm__env *env, ctm__dictionary *d, const char *te
   return CTM_OK;
 }
 
-const char *ctm__dictionary_text(const ctm__dictionary *d, int32_t code) { return d->bytes + d->starts[code]; }
+const char *ctm__dictionary_text(const ctm__dictionary *d, int32_t code) {
+  return d->bytes + d->starts[code];
+}
 
 size_t ctm__dictionary_length(const ctm__dictionary *d, int32_t code) {
   return (size_t)(d->starts[code + 1] - d->starts[code] - 1);

@@ -12,7 +12,9 @@ enum { TOP = CTM__EXACT_LIMBS - 1 };
 #define PENDING_LIMIT (1u << 29)
 
 /* Floor division by 2^32 without shifting a negative number. */
-static int64_t high_part(int64_t x) { return (x - (int64_t)(uint32_t)x) / 4294967296; }
+static int64_t high_part(int64_t x) {
+  return (x - (int64_t)(uint32_t)x) / 4294967296;
+}
 
 /* Wraps rather than overflows: only a forged saved state gets there. */
 static int64_t add_wrapping(int64_t a, int64_t b) {

@@ -167,14 +167,30 @@ static ctm_status read_escape(parser *p, char **out) {
   if (p->end - p->at < 2) return fail_at(p, escape, "expected a character after the backslash");
   p->at += 2;
   switch (escape[1]) {
-    case '"': case '\\': case '/': *(*out)++ = escape[1]; return CTM_OK;
-    case 'b': *(*out)++ = '\b'; return CTM_OK;
-    case 'f': *(*out)++ = '\f'; return CTM_OK;
-    case 'n': *(*out)++ = '\n'; return CTM_OK;
-    case 'r': *(*out)++ = '\r'; return CTM_OK;
-    case 't': *(*out)++ = '\t'; return CTM_OK;
-    case 'u': break;
-    default: return fail_at(p, escape, "expected one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX");
+    case '"':
+    case '\\':
+    case '/':
+      *(*out)++ = escape[1];
+      return CTM_OK;
+    case 'b':
+      *(*out)++ = '\b';
+      return CTM_OK;
+    case 'f':
+      *(*out)++ = '\f';
+      return CTM_OK;
+    case 'n':
+      *(*out)++ = '\n';
+      return CTM_OK;
+    case 'r':
+      *(*out)++ = '\r';
+      return CTM_OK;
+    case 't':
+      *(*out)++ = '\t';
+      return CTM_OK;
+    case 'u':
+      break;
+    default:
+      return fail_at(p, escape, "expected one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX");
   }
   point = hex4(p->at, p->end);
   if (point < 0) return fail_at(p, escape, "expected four hexadecimal digits after \\u");
@@ -250,7 +266,9 @@ static ctm_status read_string(parser *p, const char **string, size_t *length) {
   return CTM_OK;
 }
 
-static bool at_digit(const parser *p) { return p->at < p->end && *p->at >= '0' && *p->at <= '9'; }
+static bool at_digit(const parser *p) {
+  return p->at < p->end && *p->at >= '0' && *p->at <= '9';
+}
 
 static ctm_status read_number(parser *p, ctm__json *node) {
   const char *start = p->at;
@@ -386,14 +404,35 @@ static ctm_status read_value(parser *p, ctm__json *node) {
   node->at = (size_t)(p->at - p->text);
   if (p->at == p->end) return expected(p, "a value");
   switch (*p->at) {
-    case '{': case '[': return read_items(p, node);
-    case '"': node->kind = CTM__JSON_STRING; return read_string(p, &node->as.string, &node->length);
-    case 'n': node->kind = CTM__JSON_NULL; return read_word(p, "null", 4);
-    case 't': node->kind = CTM__JSON_BOOL, node->as.truth = true; return read_word(p, "true", 4);
-    case 'f': node->kind = CTM__JSON_BOOL, node->as.truth = false; return read_word(p, "false", 5);
-    case '-': case '0': case '1': case '2': case '3': case '4': case '5': case '6': case '7': case '8': case '9':
+    case '{':
+    case '[':
+      return read_items(p, node);
+    case '"':
+      node->kind = CTM__JSON_STRING;
+      return read_string(p, &node->as.string, &node->length);
+    case 'n':
+      node->kind = CTM__JSON_NULL;
+      return read_word(p, "null", 4);
+    case 't':
+      node->kind = CTM__JSON_BOOL, node->as.truth = true;
+      return read_word(p, "true", 4);
+    case 'f':
+      node->kind = CTM__JSON_BOOL, node->as.truth = false;
+      return read_word(p, "false", 5);
+    case '-':
+    case '0':
+    case '1':
+    case '2':
+    case '3':
+    case '4':
+    case '5':
+    case '6':
+    case '7':
+    case '8':
+    case '9':
       return read_number(p, node);
-    default: return expected(p, "a value");
+    default:
+      return expected(p, "a value");
   }
 }
 
@@ -433,8 +472,8 @@ bool ctm__json_number(const ctm__json *node, double *value) {
 }
 
 const char *ctm__json_kind_name(ctm__json_kind kind) {
-  static const char *const names[] = {"null", "a truth value", "an integer", "a real number",
-                                      "a string", "an array", "an object"};
+  static const char *const names[] = {"null",     "a truth value", "an integer", "a real number",
+                                      "a string", "an array",      "an object"};
   return (size_t)kind < CTM__COUNT(names) ? names[kind] : "nothing known";
 }
 
@@ -466,12 +505,23 @@ ctm_status ctm__json_quote(ctm__env *env, ctm__text *out, const char *text) {
     }
     text++;
     switch (c) {
-      case '"': status = ctm__text_addn(env, out, "\\\"", 2); break;
-      case '\\': status = ctm__text_addn(env, out, "\\\\", 2); break;
-      case '\n': status = ctm__text_addn(env, out, "\\n", 2); break;
-      case '\r': status = ctm__text_addn(env, out, "\\r", 2); break;
-      case '\t': status = ctm__text_addn(env, out, "\\t", 2); break;
-      default: status = ctm__text_addf(env, out, "\\u%04x", (unsigned)c);
+      case '"':
+        status = ctm__text_addn(env, out, "\\\"", 2);
+        break;
+      case '\\':
+        status = ctm__text_addn(env, out, "\\\\", 2);
+        break;
+      case '\n':
+        status = ctm__text_addn(env, out, "\\n", 2);
+        break;
+      case '\r':
+        status = ctm__text_addn(env, out, "\\r", 2);
+        break;
+      case '\t':
+        status = ctm__text_addn(env, out, "\\t", 2);
+        break;
+      default:
+        status = ctm__text_addf(env, out, "\\u%04x", (unsigned)c);
     }
     if (status != CTM_OK) goto out;
   }

@@ -116,4 +116,6 @@ char *ctm__strndup(ctm__env *env, const char *text, size_t length) {
   return copy;
 }
 
-char *ctm__strdup(ctm__env *env, const char *text) { return ctm__strndup(env, text, strlen(text)); }
+char *ctm__strdup(ctm__env *env, const char *text) {
+  return ctm__strndup(env, text, strlen(text));
+}

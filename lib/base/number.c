@@ -37,7 +37,9 @@ static const uint64_t integer_powers[] = {1ULL,
                                           1000000000000000000ULL,
                                           10000000000000000000ULL};
 
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+static bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 /* Read again, as digits and an exponent only: without a decimal point strtod reads the same in every locale. */
 static double read_slowly(const char *text, size_t length, int64_t exponent) {

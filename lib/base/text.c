@@ -82,7 +82,9 @@ size_t ctm__utf8_valid(const char *bytes, size_t length) {
   return length;
 }
 
-static char lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c; }
+static char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
 
 bool ctm__text_equal_nocase(const char *a, const char *b) {
   while (*a != '\0' && lower(*a) == lower(*b)) a++, b++;

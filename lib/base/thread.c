@@ -20,9 +20,13 @@ ctm__mutex *ctm__mutex_new(ctm__env *env) {
   return m;
 }
 
-void ctm__mutex_lock(ctm__mutex *m) { pthread_mutex_lock(&m->mutex); }
+void ctm__mutex_lock(ctm__mutex *m) {
+  pthread_mutex_lock(&m->mutex);
+}
 
-void ctm__mutex_unlock(ctm__mutex *m) { pthread_mutex_unlock(&m->mutex); }
+void ctm__mutex_unlock(ctm__mutex *m) {
+  pthread_mutex_unlock(&m->mutex);
+}
 
 void ctm__mutex_free(ctm__env *env, ctm__mutex *m) {
   if (m == NULL) return;

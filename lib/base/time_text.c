@@ -3,11 +3,14 @@
 
 #include "times.h"
 
-static const int64_t powers_of_ten[] = {1,       10,       100,       1000,       10000,
-                                        100000, 1000000, 10000000, 100000000, 1000000000};
+static const int64_t powers_of_ten[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000};
 
-static bool time_is_digit(char c) { return (unsigned char)(c - '0') < 10; }
-static bool time_is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+static bool time_is_digit(char c) {
+  return (unsigned char)(c - '0') < 10;
+}
+static bool time_is_blank(char c) {
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
 
 /* Errors quote at most this much of a text, cut between characters. */
 static int32_t time_quoted(const char *text, size_t n) {
@@ -187,8 +190,7 @@ ctm_status ctm__time_parse_epoch(ctm__env *env, const char *text, size_t n, ctm_
   if (!overflow && time_from_whole(value, unit, &micros)) {
     uint64_t divisor = unit == CTM__UNIT_S ? 1 : unit == CTM__UNIT_MS ? 1000 : 1000000;
     int64_t part = unit == CTM__UNIT_NS ? 0 : (int64_t)(fraction / divisor);
-    bool inexact = unit == CTM__UNIT_NS ? (fraction > 0 || more) && value % 1000 == 0
-                                        : fraction % divisor > 0 || more;
+    bool inexact = unit == CTM__UNIT_NS ? (fraction > 0 || more) && value % 1000 == 0 : fraction % divisor > 0 || more;
     /* what is cut off pulls negative numbers down: towards the past, as for positive ones */
     micros = negative ? micros - part - (inexact ? 1 : 0) : micros + part;
     if (micros >= CTM__TIME_MIN && micros <= CTM__TIME_MAX) {
@@ -271,8 +273,12 @@ size_t ctm__time_format(char *buffer, int64_t us, const ctm__zone *zone) {
 static const struct {
   char name[4];
   int64_t us;
-} duration_units[] = {{"w", 7 * 86400 * CTM__SECOND}, {"d", 86400 * CTM__SECOND}, {"h", 3600 * CTM__SECOND},
-                      {"m", 60 * CTM__SECOND},        {"s", CTM__SECOND},         {"ms", 1000},
+} duration_units[] = {{"w", 7 * 86400 * CTM__SECOND},
+                      {"d", 86400 * CTM__SECOND},
+                      {"h", 3600 * CTM__SECOND},
+                      {"m", 60 * CTM__SECOND},
+                      {"s", CTM__SECOND},
+                      {"ms", 1000},
                       {"us", 1}};
 
 static ctm_status duration_refuse(ctm__env *env, const char *text, size_t n, const char *why) {
@@ -327,8 +333,8 @@ ctm_status ctm__duration_parse(ctm__env *env, const char *text, size_t n, int64_
     while (p < end && ((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z'))) p++;
     size_t length = (size_t)(p - unit_text), unit = 0;
     if (length == 0) return duration_refuse(env, text, n, "it needs a unit, such as m (minutes), h, d or w");
-    while (unit < CTM__COUNT(duration_units) && (strlen(duration_units[unit].name) != length ||
-                                                 memcmp(duration_units[unit].name, unit_text, length) != 0))
+    while (unit < CTM__COUNT(duration_units) &&
+           (strlen(duration_units[unit].name) != length || memcmp(duration_units[unit].name, unit_text, length) != 0))
       unit++;
     if (unit == CTM__COUNT(duration_units))
       return duration_refuse(env, text, n, "units are w, d, h, m (minutes), s, ms and us");

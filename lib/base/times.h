@@ -7,12 +7,16 @@
 #include "base.h"
 
 #define CTM__SECOND INT64_C(1000000)
-#define CTM__TIME_MIN (INT64_C(-62135596800) * CTM__SECOND)        /* 0001-01-01T00:00:00Z */
-#define CTM__TIME_MAX (INT64_C(253402300800) * CTM__SECOND - 1)    /* 9999-12-31T23:59:59.999999Z */
+#define CTM__TIME_MIN (INT64_C(-62135596800) * CTM__SECOND)     /* 0001-01-01T00:00:00Z */
+#define CTM__TIME_MAX (INT64_C(253402300800) * CTM__SECOND - 1) /* 9999-12-31T23:59:59.999999Z */
 
 /* Towards minus infinity, as times before 1970 need it; b > 0. */
-static inline int64_t ctm__floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0); }
-static inline int64_t ctm__floor_mod(int64_t a, int64_t b) { return a % b + (a % b < 0 ? b : 0); }
+static inline int64_t ctm__floor_div(int64_t a, int64_t b) {
+  return a / b - (a % b < 0);
+}
+static inline int64_t ctm__floor_mod(int64_t a, int64_t b) {
+  return a % b + (a % b < 0 ? b : 0);
+}
 
 /* ---- civil dates: the proleptic Gregorian calendar ------------------------------------------------------------- */
 void ctm__civil_from_days(int64_t days, int32_t *year, int32_t *month, int32_t *day);
@@ -111,9 +115,9 @@ typedef struct ctm__calendar {
   int32_t week_start;
   const ctm__zone *zone; /* borrowed */
   size_t count;
-  int64_t *starts;      /* count + 1, strictly increasing: slot i is starts[i] <= t < starts[i + 1] */
-  int64_t *index;       /* count period numbers; NULL for hours, whose numbers follow from starts */
-  double slots_per_us;  /* for the first guess */
+  int64_t *starts;     /* count + 1, strictly increasing: slot i is starts[i] <= t < starts[i + 1] */
+  int64_t *index;      /* count period numbers; NULL for hours, whose numbers follow from starts */
+  double slots_per_us; /* for the first guess */
 } ctm__calendar;
 
 /* CTM_INVALID when the range is reversed, outside the years 0001–9999, or holds more than 20 million periods. */

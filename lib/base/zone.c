@@ -99,9 +99,13 @@ int64_t ctm__zone_change_after(const ctm__zone *zone, int64_t utc_us) {
   return (zone->at[i] + shift) * CTM__SECOND;
 }
 
-const char *ctm__zone_name(const ctm__zone *zone) { return zone != NULL ? zone->name : "UTC"; }
+const char *ctm__zone_name(const ctm__zone *zone) {
+  return zone != NULL ? zone->name : "UTC";
+}
 
-bool ctm__zone_is_utc(const ctm__zone *zone) { return zone == NULL || zone->utc; }
+bool ctm__zone_is_utc(const ctm__zone *zone) {
+  return zone == NULL || zone->utc;
+}
 
 /* ---- making ---------------------------------------------------------------------------------------------------- */
 
@@ -192,8 +196,12 @@ static bool zone_clock(zone_cursor *c, int32_t most_hours, int32_t *seconds) {
   return true;
 }
 
-static bool zone_is_letter(char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); }
-static bool zone_is_digit(char c) { return c >= '0' && c <= '9'; }
+static bool zone_is_letter(char c) {
+  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+static bool zone_is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 static bool zone_abbreviation(zone_cursor *c) {
   const char *first = c->at;
@@ -479,8 +487,8 @@ ctm_status ctm__zone_open(ctm__env *env, const char *name, const char *path, ctm
   if (!zone_name_valid(name))
     return ctm__fail(env, CTM_UNKNOWN, "'%.100s' is no time zone: names are like Europe/Berlin, UTC or +02:00", name);
 
-  const char *directories[] = {path, getenv("TZDIR"), "/usr/share/zoneinfo", "/usr/lib/zoneinfo",
-                               "/usr/share/lib/zoneinfo", "/etc/zoneinfo"};
+  const char *directories[] = {
+      path, getenv("TZDIR"), "/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/usr/share/lib/zoneinfo", "/etc/zoneinfo"};
   ctm_status status = CTM_OK;
   ctm__text tried = {0}, searched = {0};
   for (size_t i = 0; i < CTM__COUNT(directories); i++) {

@@ -76,8 +76,7 @@ ctm_status ctm__catalogue_touchpoint_stage(ctm__env *env, struct ctm_store *stor
                                            const char *stage);
 /* name NULL: "default", made (nps, 0–10) when it is not there; any other unknown name is CTM_UNKNOWN.
  * Refuses a score that is not on the scale (CTM_INVALID, message names the scale). */
-ctm_status ctm__catalogue_survey(ctm__env *env, struct ctm_store *store, const char *name, double score,
-                                 int32_t *code);
+ctm_status ctm__catalogue_survey(ctm__env *env, struct ctm_store *store, const char *name, double score, int32_t *code);
 /* An attribute's code and type; made when new. int widens to real (then *type is REAL and the journal's older ints are
  * read as reals); any other difference is CTM_TYPE. A name that is a built-in (channel, stage, touchpoint, type,
  * department, survey, segment, period, value, score, about, time, case, text, customer) is CTM_INVALID. */

@@ -16,10 +16,10 @@ typedef enum ctm__option_kind {
   CTM__OPTION_DURATION, /* int64_t µs, 0 none; JSON: "14d" or an integer */
   CTM__OPTION_INT32,
   CTM__OPTION_INT64,
-  CTM__OPTION_BOOL,  /* int32_t */
-  CTM__OPTION_REAL,  /* double */
-  CTM__OPTION_REALS, /* const double * and size_t at count_offset */
-  CTM__OPTION_CHOICE, /* int32_t, index into choices */
+  CTM__OPTION_BOOL,    /* int32_t */
+  CTM__OPTION_REAL,    /* double */
+  CTM__OPTION_REALS,   /* const double * and size_t at count_offset */
+  CTM__OPTION_CHOICE,  /* int32_t, index into choices */
   CTM__OPTION_WEEKDAY, /* int32_t; JSON: 0 … 6 or "monday" … */
   CTM__OPTION_STEPS    /* const ctm_steps *; JSON: a list of steps */
 } ctm__option_kind;
@@ -60,7 +60,8 @@ typedef struct ctm__query {
   size_t steps_count, steps_capacity;
 } ctm__query;
 
-/* ---- a measure ---------------------------------------------------------------------------------------------------- */
+/* ---- a measure ----------------------------------------------------------------------------------------------------
+ */
 
 /* A query bound to what is scanned: names have become slots and codes. */
 typedef struct ctm__bound {
@@ -84,8 +85,8 @@ typedef struct ctm__members {
 
 /* One thread's part. */
 typedef struct ctm__worker {
-  ctm__groups groups; /* over the bound dimensions' codes */
-  void *sums;         /* the measure's accumulations by group */
+  ctm__groups groups;    /* over the bound dimensions' codes */
+  void *sums;            /* the measure's accumulations by group */
   ctm__members *members; /* NULL unless asked */
 } ctm__worker;
 
@@ -100,10 +101,10 @@ typedef struct ctm__finish {
   const ctm__query *query;
   const ctm__value_groups *groups; /* dimensions: `by`, the period when asked, the measure's own */
   int32_t by_count;
-  bool by_period;         /* the period is dimension number by_count */
-  int32_t first_column;   /* set by the measure: columns that stand before those of by */
-  int64_t as_of; /* final */
-  int64_t customers; /* histories fed, whatever `where` says */
+  bool by_period;       /* the period is dimension number by_count */
+  int32_t first_column; /* set by the measure: columns that stand before those of by */
+  int64_t as_of;        /* final */
+  int64_t customers;    /* histories fed, whatever `where` says */
   const ctm__zone *zone;
   bool date_only;
 } ctm__finish;
@@ -145,8 +146,7 @@ ctm_status ctm__bound_dimension(ctm__env *env, ctm__bound *bound, ctm__dimension
 ctm_status ctm__finish_columns(ctm__env *env, const ctm__finish *with, ctm_result *result);
 ctm_status ctm__finish_values(ctm__env *env, const ctm__finish *with, int32_t group, ctm_result *result);
 /* Set a column to a period by its number, or to the value of one dimension of a group. */
-void ctm__finish_period(const ctm__finish *with, ctm__period period, int64_t index, ctm_result *result,
-                        int32_t column);
+void ctm__finish_period(const ctm__finish *with, ctm__period period, int64_t index, ctm_result *result, int32_t column);
 ctm_status ctm__finish_value(ctm__env *env, const ctm__finish *with, int32_t group, int32_t dimension,
                              ctm_result *result, int32_t column);
 /* The period of the selection; CTM_INVALID for a word that is none. */

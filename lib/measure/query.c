@@ -37,7 +37,8 @@ const size_t ctm__selection_option_count = CTM__COUNT(ctm__selection_options);
 
 static const char *const weekdays[] = {"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"};
 
-/* ---- ownership ------------------------------------------------------------------------------------------------------- */
+/* ---- ownership
+ * ------------------------------------------------------------------------------------------------------- */
 
 static ctm_status own(ctm__env *env, ctm__query *q, void *memory) {
   void **owned;
@@ -63,7 +64,8 @@ void ctm__query_free(ctm__env *env, ctm__query *q) {
   ctm__free(env, q);
 }
 
-/* ---- from JSON ----------------------------------------------------------------------------------------------------- */
+/* ---- from JSON -----------------------------------------------------------------------------------------------------
+ */
 
 static ctm_status wrong_type(ctm__env *env, const char *name, const char *wanted, const ctm__json *node) {
   return ctm__fail(env, CTM_TYPE, "%s must be %s, not %s", name, wanted, ctm__json_kind_name(node->kind));
@@ -122,7 +124,8 @@ static ctm_status read_duration(ctm__env *env, const char *name, const ctm__json
     return ctm__fail(env, CTM_INVALID, "%s must not be negative", name);
   }
   if (node->kind != CTM__JSON_STRING) return wrong_type(env, name, "a duration (\"14d\") or microseconds", node);
-  if (ctm__duration_parse(env, node->as.string, node->length, out) != CTM_OK) return ctm__fail_prefix(env, "%s: ", name);
+  if (ctm__duration_parse(env, node->as.string, node->length, out) != CTM_OK)
+    return ctm__fail_prefix(env, "%s: ", name);
   return CTM_OK;
 }
 
@@ -348,8 +351,8 @@ ctm_status ctm__query_parse(ctm__env *env, const ctm__measure *measure, const ch
   if (measure->options_size > 0) memcpy(q->options, measure->defaults, measure->options_size);
   CTM__TRY(ctm__json_parse(env, json, strlen(json), &document));
   if (document.root->kind != CTM__JSON_OBJECT) {
-    status = ctm__fail(env, CTM_TYPE, "the options must be a JSON object, not %s",
-                       ctm__json_kind_name(document.root->kind));
+    status =
+        ctm__fail(env, CTM_TYPE, "the options must be a JSON object, not %s", ctm__json_kind_name(document.root->kind));
     goto out;
   }
   zone_name = ctm__json_get(document.root, "time_zone");
@@ -381,7 +384,8 @@ out:
   return status;
 }
 
-/* ---- to JSON -------------------------------------------------------------------------------------------------------- */
+/* ---- to JSON --------------------------------------------------------------------------------------------------------
+ */
 
 static ctm_status write_real(ctm__env *env, ctm__text *t, double value) {
   char buffer[CTM__REAL_SIZE];
@@ -468,7 +472,8 @@ static ctm_status write_option(ctm__env *env, ctm__text *t, const ctm__option *o
         c += strcspn(c, "|");
         if (*c == '|') c++;
       }
-      if (index < 0 || *c == '\0') return ctm__fail(env, CTM_INVALID, "%s has no choice number %d", o->name, (int)index);
+      if (index < 0 || *c == '\0')
+        return ctm__fail(env, CTM_INVALID, "%s has no choice number %d", o->name, (int)index);
       return ctm__text_addf(env, t, "\"%.*s\"", (int)strcspn(c, "|"), c);
     }
     case CTM__OPTION_STEPS: {
@@ -514,8 +519,8 @@ static bool at_default(const ctm__option *o, const void *from, const void *defau
   }
 }
 
-static ctm_status write_options(ctm__env *env, ctm__text *t, const ctm__option *options, size_t count,
-                                const void *from, const void *defaults) {
+static ctm_status write_options(ctm__env *env, ctm__text *t, const ctm__option *options, size_t count, const void *from,
+                                const void *defaults) {
   ctm_status status = CTM_OK;
   for (size_t i = 0; i < count; i++) {
     if (at_default(&options[i], from, defaults)) continue;

@@ -6,7 +6,9 @@ static const ctm__measure *const measures[] = {
     &ctm__funnel_measure, &ctm__conversion_measure, &ctm__frequency_measure, &ctm__timeline_measure,
 };
 
-const ctm__measure *ctm__measure_at(size_t index) { return index < CTM__COUNT(measures) ? measures[index] : NULL; }
+const ctm__measure *ctm__measure_at(size_t index) {
+  return index < CTM__COUNT(measures) ? measures[index] : NULL;
+}
 
 const ctm__measure *ctm__measure_find(const char *name) {
   for (size_t i = 0; i < CTM__COUNT(measures); i++)
@@ -29,7 +31,7 @@ ctm_status ctm__measure_named(ctm__env *env, const char *name, const ctm__measur
 }
 
 static ctm_status describe_option(ctm__env *env, ctm_result *r, const char *measure, const ctm__option *o) {
-  static const char *const kinds[] = {"text",  "texts", "time", "duration", "int",     "int",
+  static const char *const kinds[] = {"text", "texts", "time",  "duration", "int",     "int",
                                       "bool", "real",  "reals", "choice",   "weekday", "steps"};
   ctm_status status;
   CTM__TRY(ctm__result_row(env, r));

@@ -39,7 +39,7 @@ typedef struct binding {
   bool *used;                               /* by survey code */
   bool own_column;                          /* each survey by itself */
   bool by_touchpoint;
-  int32_t survey_role; /* code of the role "survey", -1 */
+  int32_t survey_role;    /* code of the role "survey", -1 */
   ctm__calendar calendar; /* of which="latest" with a period */
   bool has_calendar;
 } binding;
@@ -63,7 +63,8 @@ static ctm__survey_kind kind_of(const ctm__query *q) {
 
 static const char *const kind_names[] = {"nps", "csat", "ces"};
 
-/* ---- binding --------------------------------------------------------------------------------------------------------- */
+/* ---- binding
+ * --------------------------------------------------------------------------------------------------------- */
 
 static ctm_status use_surveys(ctm__env *env, const ctm__query *q, const ctm__catalogue *c, binding *b) {
   const ctm_satisfaction_options *o = q->options;
@@ -140,7 +141,8 @@ out:
   return status;
 }
 
-/* ---- feeding --------------------------------------------------------------------------------------------------------- */
+/* ---- feeding
+ * --------------------------------------------------------------------------------------------------------- */
 
 static ctm_status begin(ctm__env *env, const ctm__query *q, void **out) {
   (void)q;
@@ -178,7 +180,9 @@ static ctm_status room_running(ctm__env *env, sums *s, int32_t group) {
   return CTM_OK;
 }
 
-static int64_t steps_of(double score, const ctm__survey *v) { return (int64_t)llround((score - v->min) / v->step); }
+static int64_t steps_of(double score, const ctm__survey *v) {
+  return (int64_t)llround((score - v->min) / v->step);
+}
 
 static int64_t classify(const ctm__survey *v, ctm__survey_kind kind, int64_t k) {
   int64_t most = steps_of(v->max, v);
@@ -323,7 +327,8 @@ out:
   return status;
 }
 
-/* ---- merging, keeping ------------------------------------------------------------------------------------------------- */
+/* ---- merging, keeping
+ * ------------------------------------------------------------------------------------------------- */
 
 static ctm_status merge(ctm__env *env, const ctm__query *q, void *into, const void *from, const int32_t *map,
                         int32_t groups) {
@@ -362,8 +367,8 @@ static ctm_status save(ctm__env *env, const ctm__query *q, const void *data, int
   for (int32_t i = 0; i < groups && status == CTM_OK; i++) {
     answers none = {0};
     const answers *a = (size_t)i < s->count ? &s->group[i] : &none;
-    const int64_t whole[] = {a->responses,  a->customers,  a->clusters,   a->positive,   a->negative,   a->sum_k,
-                             a->sum_k2,     a->cluster_x2, a->cluster_xn, a->cluster_n2, a->cluster_k2, a->cluster_kn};
+    const int64_t whole[] = {a->responses, a->customers,  a->clusters,   a->positive,   a->negative,   a->sum_k,
+                             a->sum_k2,    a->cluster_x2, a->cluster_xn, a->cluster_n2, a->cluster_k2, a->cluster_kn};
     for (size_t n = 0; n < CTM__COUNT(whole) && status == CTM_OK; n++) status = ctm__write_int(env, w, whole[n]);
     if (status == CTM_OK) status = ctm__write_real(env, w, a->min);
     if (status == CTM_OK) status = ctm__write_real(env, w, a->step);
@@ -398,7 +403,8 @@ out:
   return status;
 }
 
-/* ---- finishing ------------------------------------------------------------------------------------------------------- */
+/* ---- finishing
+ * ------------------------------------------------------------------------------------------------------- */
 
 typedef struct finishing {
   const sums *sums;
@@ -435,12 +441,8 @@ static void mean_of(const answers *a, double confidence, double *mean, double *l
 }
 
 static double deff_of_shares(const answers *a) {
-  ctm__clusters c = {(double)a->responses,
-                     (double)a->clusters,
-                     (double)(a->positive - a->negative),
-                     (double)a->cluster_x2,
-                     (double)a->cluster_xn,
-                     (double)a->cluster_n2};
+  ctm__clusters c = {(double)a->responses,  (double)a->clusters,   (double)(a->positive - a->negative),
+                     (double)a->cluster_x2, (double)a->cluster_xn, (double)a->cluster_n2};
   double n = (double)a->responses, p = (double)a->positive / n, d = (double)a->negative / n;
   return ctm__deff(&c, p + d - (p - d) * (p - d));
 }
@@ -537,26 +539,26 @@ static ctm_status attach(ctm__env *env, const ctm__bound *bound, void *data) {
   return CTM_OK;
 }
 
-#define SATISFACTION(measure, text)                                                                                   \
-  const ctm__measure ctm__##measure##_measure = {                                                                     \
-      .name = #measure,                                                                                               \
-      .help = text,                                                                                                   \
-      .options = options,                                                                                             \
-      .option_count = CTM__COUNT(options),                                                                            \
-      .defaults = &defaults,                                                                                          \
-      .options_size = sizeof defaults,                                                                                \
-      .period_is_dimension = true,                                                                                    \
-      .own_dimensions = 1,                                                                                            \
-      .bind = bind,                                                                                                   \
-      .attach = attach,                                                                                               \
-      .unbind = unbind,                                                                                               \
-      .begin = begin,                                                                                                 \
-      .feed = feed,                                                                                                   \
-      .merge = merge,                                                                                                 \
-      .save = save,                                                                                                   \
-      .load = load,                                                                                                   \
-      .finish = finish,                                                                                               \
-      .end = end,                                                                                                     \
+#define SATISFACTION(measure, text)               \
+  const ctm__measure ctm__##measure##_measure = { \
+      .name = #measure,                           \
+      .help = text,                               \
+      .options = options,                         \
+      .option_count = CTM__COUNT(options),        \
+      .defaults = &defaults,                      \
+      .options_size = sizeof defaults,            \
+      .period_is_dimension = true,                \
+      .own_dimensions = 1,                        \
+      .bind = bind,                               \
+      .attach = attach,                           \
+      .unbind = unbind,                           \
+      .begin = begin,                             \
+      .feed = feed,                               \
+      .merge = merge,                             \
+      .save = save,                               \
+      .load = load,                               \
+      .finish = finish,                           \
+      .end = end,                                 \
   }
 
 SATISFACTION(nps, "Net Promoter Score: share of promoters (9-10) less share of detractors (0-6), in points");

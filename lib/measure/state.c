@@ -7,7 +7,9 @@ static int32_t by_count(const ctm__query *q) {
   return n;
 }
 
-static bool by_period(const ctm__query *q) { return q->measure->period_is_dimension && q->selection.period != NULL; }
+static bool by_period(const ctm__query *q) {
+  return q->measure->period_is_dimension && q->selection.period != NULL;
+}
 
 ctm_status ctm__query_period(ctm__env *env, const ctm__query *q, ctm__period *period) {
   return ctm__period_parse(env, q->selection.period, period);
@@ -51,7 +53,8 @@ void ctm__state_drop(ctm__env *env, ctm_state *s) {
   ctm__free(env, s);
 }
 
-/* ---- feeding ------------------------------------------------------------------------------------------------------ */
+/* ---- feeding ------------------------------------------------------------------------------------------------------
+ */
 
 ctm_status ctm__bound_dimension(ctm__env *env, ctm__bound *bound, ctm__dimension **dimension) {
   (void)env;
@@ -199,7 +202,8 @@ out:
   return status;
 }
 
-/* ---- finishing ---------------------------------------------------------------------------------------------------- */
+/* ---- finishing ----------------------------------------------------------------------------------------------------
+ */
 
 ctm_status ctm__finish_columns(ctm__env *env, const ctm__finish *with, ctm_result *r) {
   const ctm_selection *s = &with->query->selection;
@@ -341,8 +345,12 @@ static ctm_status hide_small(ctm__env *env, const ctm__query *q, ctm_result *r) 
 
 ctm_status ctm__state_result(ctm__env *env, const ctm_state *s, const ctm__snapshot *snapshot, ctm_result **out) {
   const ctm__query *q = s->query;
-  ctm__finish with = {.query = q, .groups = &s->groups, .by_count = by_count(q), .by_period = by_period(q),
-                      .customers = s->customers, .date_only = s->date_only};
+  ctm__finish with = {.query = q,
+                      .groups = &s->groups,
+                      .by_count = by_count(q),
+                      .by_period = by_period(q),
+                      .customers = s->customers,
+                      .date_only = s->date_only};
   ctm_result *r = NULL;
   ctm__zone *zone = NULL;
   ctm_status status;

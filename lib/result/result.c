@@ -22,14 +22,15 @@ ctm_status ctm__result_new(ctm__env *env, const char *title, ctm_result **result
   return CTM_OK;
 }
 
-void ctm__result_keep(ctm_result *r) { atomic_fetch_add_explicit(&r->references, 1, memory_order_relaxed); }
+void ctm__result_keep(ctm_result *r) {
+  atomic_fetch_add_explicit(&r->references, 1, memory_order_relaxed);
+}
 
 ctm_status ctm__result_column_add(ctm__env *env, ctm_result *r, const char *name, ctm_type type, int32_t *index) {
   ctm__result_column *columns;
   char *copy;
   if (r->rows > 0) return ctm__fail(env, CTM_INTERNAL, "column %s comes after the first row", name);
-  if (type < CTM_TYPE_BOOL || type > CTM_TYPE_DATE)
-    return ctm__fail(env, CTM_INTERNAL, "column %s has no type", name);
+  if (type < CTM_TYPE_BOOL || type > CTM_TYPE_DATE) return ctm__fail(env, CTM_INTERNAL, "column %s has no type", name);
   copy = ctm__strdup(env, name);
   if (copy == NULL) return CTM_NOMEM;
   columns = ctm__realloc(env, r->column, ((size_t)r->columns + 1) * sizeof *columns);
@@ -254,9 +255,13 @@ void ctm_result_free(ctm_result *r) {
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
-int64_t ctm_result_rows(const ctm_result *r) { return r != NULL ? r->rows : 0; }
+int64_t ctm_result_rows(const ctm_result *r) {
+  return r != NULL ? r->rows : 0;
+}
 
-int32_t ctm_result_columns(const ctm_result *r) { return r != NULL ? r->columns : 0; }
+int32_t ctm_result_columns(const ctm_result *r) {
+  return r != NULL ? r->columns : 0;
+}
 
 static const ctm__result_column *column_at(const ctm_result *r, int32_t column) {
   return r != NULL && column >= 0 && column < r->columns ? &r->column[column] : NULL;
@@ -285,7 +290,9 @@ int32_t ctm_result_find(const ctm_result *r, const char *name) {
   return -1;
 }
 
-int ctm_result_is_null(const ctm_result *r, int64_t row, int32_t column) { return cell_at(r, row, column) == NULL; }
+int ctm_result_is_null(const ctm_result *r, int64_t row, int32_t column) {
+  return cell_at(r, row, column) == NULL;
+}
 
 int64_t ctm_result_int(const ctm_result *r, int64_t row, int32_t column) {
   const ctm__result_column *c = cell_at(r, row, column);
@@ -309,10 +316,14 @@ const char *ctm_result_provenance(const ctm_result *r) {
   return r->provenance != NULL ? r->provenance : "{}";
 }
 
-int32_t ctm_result_note_count(const ctm_result *r) { return r != NULL ? r->note_count : 0; }
+int32_t ctm_result_note_count(const ctm_result *r) {
+  return r != NULL ? r->note_count : 0;
+}
 
 const char *ctm_result_note(const ctm_result *r, int32_t index) {
   return r != NULL && index >= 0 && index < r->note_count ? r->notes[index] : NULL;
 }
 
-void ctm_free(void *text) { free(text); }
+void ctm_free(void *text) {
+  free(text);
+}

@@ -16,13 +16,20 @@ static uint64_t text_bytes(const ctm_result *r, const ctm__result_column *c) {
 
 static const char *format_of(const ctm_result *r, const ctm__result_column *c) {
   switch (c->type) {
-    case CTM_TYPE_BOOL: return "b";
-    case CTM_TYPE_INT: return "l";
-    case CTM_TYPE_REAL: return "g";
-    case CTM_TYPE_TEXT: return text_bytes(r, c) > INT32_MAX ? "U" : "u";
-    case CTM_TYPE_TIME: return "tsu:UTC";
-    case CTM_TYPE_DATE: return "tdD";
-    case CTM_TYPE_NULL: break;
+    case CTM_TYPE_BOOL:
+      return "b";
+    case CTM_TYPE_INT:
+      return "l";
+    case CTM_TYPE_REAL:
+      return "g";
+    case CTM_TYPE_TEXT:
+      return text_bytes(r, c) > INT32_MAX ? "U" : "u";
+    case CTM_TYPE_TIME:
+      return "tsu:UTC";
+    case CTM_TYPE_DATE:
+      return "tdD";
+    case CTM_TYPE_NULL:
+      break;
   }
   return "n";
 }
@@ -112,7 +119,9 @@ static void *own(ctm__env *env, exported *e, size_t index, size_t bytes) {
   return buffer;
 }
 
-static void set_bit(uint8_t *bits, int64_t at) { bits[at >> 3] = (uint8_t)(bits[at >> 3] | 1u << (at & 7)); }
+static void set_bit(uint8_t *bits, int64_t at) {
+  bits[at >> 3] = (uint8_t)(bits[at >> 3] | 1u << (at & 7));
+}
 
 static ctm_status export_column(ctm__env *env, ctm_result *r, const ctm__result_column *c, struct ArrowArray *out) {
   size_t rows = (size_t)r->rows, bitmap = rows / 8 + 1;

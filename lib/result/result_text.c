@@ -17,13 +17,24 @@ static const char *exact_cell(const ctm_result *r, int64_t row, int32_t column, 
   const ctm__result_column *c = &r->column[column];
   if (!c->present[row]) return NULL;
   switch (c->type) {
-    case CTM_TYPE_BOOL: return c->ints[row] ? "true" : "false";
-    case CTM_TYPE_INT: snprintf(buffer, CTM__TIME_TEXT, "%lld", (long long)c->ints[row]); break;
-    case CTM_TYPE_REAL: ctm__format_real(buffer, c->reals[row]); break;
-    case CTM_TYPE_TIME: ctm__time_format(buffer, c->ints[row], NULL); break;
-    case CTM_TYPE_DATE: ctm__date_format(buffer, (int32_t)c->ints[row]); break;
-    case CTM_TYPE_TEXT: return r->bytes + c->texts[row];
-    case CTM_TYPE_NULL: return NULL;
+    case CTM_TYPE_BOOL:
+      return c->ints[row] ? "true" : "false";
+    case CTM_TYPE_INT:
+      snprintf(buffer, CTM__TIME_TEXT, "%lld", (long long)c->ints[row]);
+      break;
+    case CTM_TYPE_REAL:
+      ctm__format_real(buffer, c->reals[row]);
+      break;
+    case CTM_TYPE_TIME:
+      ctm__time_format(buffer, c->ints[row], NULL);
+      break;
+    case CTM_TYPE_DATE:
+      ctm__date_format(buffer, (int32_t)c->ints[row]);
+      break;
+    case CTM_TYPE_TEXT:
+      return r->bytes + c->texts[row];
+    case CTM_TYPE_NULL:
+      return NULL;
   }
   return buffer;
 }
@@ -69,7 +80,9 @@ static const char *shown_cell(const ctm_result *r, int64_t row, int32_t column, 
   return buffer;
 }
 
-static bool is_number(ctm_type type) { return type == CTM_TYPE_INT || type == CTM_TYPE_REAL; }
+static bool is_number(ctm_type type) {
+  return type == CTM_TYPE_INT || type == CTM_TYPE_REAL;
+}
 
 /* ---- CSV: RFC 4180 ----------------------------------------------------------------------------------------------- */
 
@@ -146,12 +159,23 @@ static ctm_status html_text(ctm__env *env, ctm__text *out, const char *text) {
     CTM__TRY(ctm__text_addn(env, out, text, length));
     text += length;
     switch (*text) {
-      case '&': CTM__TRY(ctm__text_add(env, out, "&amp;")); break;
-      case '<': CTM__TRY(ctm__text_add(env, out, "&lt;")); break;
-      case '>': CTM__TRY(ctm__text_add(env, out, "&gt;")); break;
-      case '"': CTM__TRY(ctm__text_add(env, out, "&quot;")); break;
-      case '\'': CTM__TRY(ctm__text_add(env, out, "&#39;")); break;
-      default: continue;
+      case '&':
+        CTM__TRY(ctm__text_add(env, out, "&amp;"));
+        break;
+      case '<':
+        CTM__TRY(ctm__text_add(env, out, "&lt;"));
+        break;
+      case '>':
+        CTM__TRY(ctm__text_add(env, out, "&gt;"));
+        break;
+      case '"':
+        CTM__TRY(ctm__text_add(env, out, "&quot;"));
+        break;
+      case '\'':
+        CTM__TRY(ctm__text_add(env, out, "&#39;"));
+        break;
+      default:
+        continue;
     }
     text++;
   }
@@ -180,8 +204,8 @@ static ctm_status format_html(ctm__env *env, const ctm_result *r, ctm__text *out
   }
   CTM__TRY(ctm__text_add(env, out, "<thead>\n<tr>"));
   for (int32_t i = 0; i < r->columns; i++) {
-    CTM__TRY(ctm__text_add(env, out, is_number(r->column[i].type) ? "<th scope=\"col\" class=\"number\">"
-                                                                  : "<th scope=\"col\">"));
+    CTM__TRY(ctm__text_add(
+        env, out, is_number(r->column[i].type) ? "<th scope=\"col\" class=\"number\">" : "<th scope=\"col\">"));
     CTM__TRY(html_text(env, out, r->column[i].name));
     CTM__TRY(ctm__text_add(env, out, "</th>"));
   }
@@ -190,9 +214,10 @@ static ctm_status format_html(ctm__env *env, const ctm_result *r, ctm__text *out
     CTM__TRY(ctm__text_add(env, out, "<tr>"));
     for (int32_t i = 0; i < r->columns; i++) {
       const char *text = shown_cell(r, row, i, decimals[i], buffer);
-      CTM__TRY(ctm__text_add(env, out, text == NULL                    ? "<td class=\"null\">"
-                                       : is_number(r->column[i].type) ? "<td class=\"number\">"
-                                                                      : "<td>"));
+      CTM__TRY(ctm__text_add(env, out,
+                             text == NULL                   ? "<td class=\"null\">"
+                             : is_number(r->column[i].type) ? "<td class=\"number\">"
+                                                            : "<td>"));
       if (text != NULL) CTM__TRY(html_text(env, out, text));
       CTM__TRY(ctm__text_add(env, out, "</td>"));
     }

@@ -29,8 +29,8 @@ static ctm_status code_numbers(ctm__env *env, const ctm__column *c, size_t n, co
   return status;
 }
 
-static ctm_status bind_numbers(ctm__env *env, ctm__scan *scan, const ctm__column *column, size_t n,
-                               ctm__dimension *d, const int32_t **codes) {
+static ctm_status bind_numbers(ctm__env *env, ctm__scan *scan, const ctm__column *column, size_t n, ctm__dimension *d,
+                               const int32_t **codes) {
   coded made = {0};
   void *values = NULL;
   ctm_status status;
@@ -84,7 +84,8 @@ ctm_status ctm__dimension_bind(ctm__env *env, ctm__scan *scan, const char *name,
     return CTM_OK;
   }
   if (field.is_time)
-    return ctm__fail(env, CTM_INVALID, "by=\"time\" would make a group of every moment: say period=\"day\" or the like");
+    return ctm__fail(env, CTM_INVALID,
+                     "by=\"time\" would make a group of every moment: say period=\"day\" or the like");
   if (field.of_customer) return bind_numbers(env, scan, &field.by_customer, scan->table->customers, d, &d->by_customer);
   {
     const ctm__slot *slot = &scan->slots[field.slot];

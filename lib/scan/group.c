@@ -46,8 +46,7 @@ static size_t hash_codes(const int32_t *codes, int32_t dimensions) {
 static size_t slot_for(const ctm__groups *g, const int32_t *codes) {
   size_t mask = g->table_size - 1, width = (size_t)g->dimensions * sizeof *codes;
   size_t slot = hash_codes(codes, g->dimensions) & mask;
-  while (g->table[slot] >= 0 &&
-         memcmp(g->codes + (size_t)g->table[slot] * (size_t)g->dimensions, codes, width) != 0)
+  while (g->table[slot] >= 0 && memcmp(g->codes + (size_t)g->table[slot] * (size_t)g->dimensions, codes, width) != 0)
     slot = (slot + 1) & mask;
   return slot;
 }
@@ -91,7 +90,8 @@ ctm_status ctm__groups_add(ctm__env *env, ctm__groups *g, const int32_t *codes, 
   return CTM_OK;
 }
 
-/* ---- values ------------------------------------------------------------------------------------------------------- */
+/* ---- values -------------------------------------------------------------------------------------------------------
+ */
 
 enum { MOST_DIMENSIONS = 64 };
 
@@ -142,7 +142,7 @@ static void bytes_of_real(double value, char bytes[8]) {
 static double real_of_bytes(const char *bytes) {
   int64_t bits = int_of_bytes(bytes);
   double value;
-  if (bits < 0) bits = (int64_t)~((uint64_t)bits ^ (UINT64_C(1) << 63));
+  if (bits < 0) bits = (int64_t) ~((uint64_t)bits ^ (UINT64_C(1) << 63));
   memcpy(&value, &bits, 8);
   return value;
 }
@@ -218,8 +218,8 @@ ctm_status ctm__value_groups_save(ctm__env *env, const ctm__value_groups *g, ctm
     CTM__TRY(ctm__write_u8(env, w, (uint8_t)g->types[d]));
     CTM__TRY(ctm__write_uint(env, w, (uint64_t)g->values[d].count));
     for (int32_t c = 0; c < g->values[d].count; c++)
-      CTM__TRY(ctm__write_bytes(env, w, ctm__dictionary_text(&g->values[d], c),
-                                ctm__dictionary_length(&g->values[d], c)));
+      CTM__TRY(
+          ctm__write_bytes(env, w, ctm__dictionary_text(&g->values[d], c), ctm__dictionary_length(&g->values[d], c)));
   }
   CTM__TRY(ctm__write_uint(env, w, (uint64_t)g->groups.count));
   for (int64_t i = 0; i < (int64_t)g->groups.count * dimensions; i++)
@@ -228,7 +228,9 @@ out:
   return status;
 }
 
-static ctm_status damaged(ctm__env *env) { return ctm__fail(env, CTM_CORRUPT, "the saved state is damaged"); }
+static ctm_status damaged(ctm__env *env) {
+  return ctm__fail(env, CTM_CORRUPT, "the saved state is damaged");
+}
 
 /* `g` was made by init with the right dimensions. */
 ctm_status ctm__value_groups_load(ctm__env *env, ctm__value_groups *g, ctm__reader *r) {
@@ -323,8 +325,7 @@ static void sort(const ctm__value_groups *g, int32_t lead, int32_t *order, int32
   if (n < 2) return;
   sort(g, lead, order, scratch, half);
   sort(g, lead, order + half, scratch, n - half);
-  while (i < half && j < n)
-    scratch[k++] = compare_led(g, lead, order[j], order[i]) < 0 ? order[j++] : order[i++];
+  while (i < half && j < n) scratch[k++] = compare_led(g, lead, order[j], order[i]) < 0 ? order[j++] : order[i++];
   while (i < half) scratch[k++] = order[i++];
   while (j < n) scratch[k++] = order[j++];
   memcpy(order, scratch, n * sizeof *order);

@@ -88,8 +88,7 @@ static ctm_status codes_or_null(ctm__env *env, ctm__scan *scan, const void *key,
   return slot_add(env, scan, key, slot, number);
 }
 
-static ctm_status reals_or_null(ctm__env *env, ctm__scan *scan, const void *key, const double *reals,
-                                int32_t *number) {
+static ctm_status reals_or_null(ctm__env *env, ctm__scan *scan, const void *key, const double *reals, int32_t *number) {
   ctm__slot slot = {.reals = reals};
   double *nulls;
   *number = slot_of(scan, key);
@@ -162,7 +161,8 @@ static ctm_status attribute_slot(ctm__env *env, ctm__scan *scan, const ctm__colu
   return slot_add(env, scan, column, (ctm__slot){.ints = column->ints, .present = column->present}, slot);
 }
 
-/* ---- names --------------------------------------------------------------------------------------------------------- */
+/* ---- names ---------------------------------------------------------------------------------------------------------
+ */
 
 static const ctm__column *column_find(const ctm__column *columns, size_t count, const char *name) {
   for (size_t i = 0; i < count; i++)
@@ -219,8 +219,8 @@ static ctm_status builtin_field(ctm__env *env, ctm__scan *scan, const char *name
     f->of_customer = true;
     f->dictionary = &c->segments;
     if (!scan->segments_made) status = ctm__scan_segments(env, scan);
-    f->by_customer = (ctm__column){.name = "segment", .type = CTM_TYPE_TEXT, .codes = scan->segments,
-                                   .dictionary = &c->segments};
+    f->by_customer =
+        (ctm__column){.name = "segment", .type = CTM_TYPE_TEXT, .codes = scan->segments, .dictionary = &c->segments};
     return status;
   }
   *found = false;
@@ -275,7 +275,8 @@ ctm_status ctm__scan_field(void *context, ctm__env *env, const char *name, ctm__
   return unknown_name(env, scan, name);
 }
 
-/* ---- batches to workers ------------------------------------------------------------------------------------------- */
+/* ---- batches to workers -------------------------------------------------------------------------------------------
+ */
 
 enum { BATCH_ROWS = 1 << 16 };
 
@@ -286,9 +287,9 @@ typedef struct run {
   void *context;
   ctm_progress progress;
   void *progress_data;
-  bool filter;           /* rows must be tested one by one */
+  bool filter; /* rows must be tested one by one */
   bool filter_time;
-  atomic_size_t next;    /* batch to deal */
+  atomic_size_t next; /* batch to deal */
   size_t batches, per_batch;
   atomic_bool stop;
   ctm__mutex *mutex; /* of env's error */
@@ -357,15 +358,15 @@ static ctm_status kept_room(ctm__env *env, const ctm__scan *scan, kept *k, size_
 }
 
 /* Gather the rows whose byte is 1. Written so that the compiler needs no branch a row. */
-#define GATHER(type, target, source)                             \
-  do {                                                           \
-    type *to_ = (target);                                        \
-    const type *from_ = (source);                                \
-    size_t n_ = 0;                                               \
-    for (size_t r_ = 0; r_ < rows; r_++) {                       \
-      to_[n_] = from_[r_];                                       \
-      n_ += k->keep[r_];                                         \
-    }                                                            \
+#define GATHER(type, target, source)       \
+  do {                                     \
+    type *to_ = (target);                  \
+    const type *from_ = (source);          \
+    size_t n_ = 0;                         \
+    for (size_t r_ = 0; r_ < rows; r_++) { \
+      to_[n_] = from_[r_];                 \
+      n_ += k->keep[r_];                   \
+    }                                      \
   } while (0)
 
 static ctm_status filter(ctm__env *env, const run *r, kept *k, const ctm__batch *whole, ctm__batch *left) {
@@ -467,8 +468,8 @@ static void run_worker(void *argument, int32_t worker) {
 ctm_status ctm__scan_run(ctm__env *env, ctm__scan *scan, int32_t workers, ctm_progress progress, void *progress_data,
                          ctm__feed feed, void *context) {
   const ctm__table *t = scan->table;
-  run r = {.env = env, .scan = scan, .feed = feed, .context = context, .progress = progress,
-           .progress_data = progress_data};
+  run r = {
+      .env = env, .scan = scan, .feed = feed, .context = context, .progress = progress, .progress_data = progress_data};
   if (t->rows == 0) return CTM_OK;
   r.filter_time = (scan->time_low != CTM_NO_TIME && scan->time_low > t->min_time) ||
                   (scan->time_high != CTM_NO_TIME && scan->time_high <= t->max_time);

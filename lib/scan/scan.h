@@ -36,13 +36,13 @@ static inline uint32_t ctm__batch_customer(const ctm__batch *b, size_t history) 
 typedef struct ctm__field {
   ctm_type type; /* TEXT: codes; BOOL INT TIME DATE: ints; REAL: reals */
   bool of_customer;
-  bool of_touchpoint;     /* follows from the touchpoint (touchpoint, stage, type, department) */
-  bool is_time;           /* the interaction's own time: batch->time, no slot */
-  int32_t slot;           /* of a batch, when not of_customer */
-  const int32_t *lut;     /* TEXT by row: slot's code -> code of `dictionary`; NULL: the same. -1 stays -1 */
-  ctm__column by_customer; /* when of_customer: arrays by customer number */
+  bool of_touchpoint;                /* follows from the touchpoint (touchpoint, stage, type, department) */
+  bool is_time;                      /* the interaction's own time: batch->time, no slot */
+  int32_t slot;                      /* of a batch, when not of_customer */
+  const int32_t *lut;                /* TEXT by row: slot's code -> code of `dictionary`; NULL: the same. -1 stays -1 */
+  ctm__column by_customer;           /* when of_customer: arrays by customer number */
   const ctm__dictionary *dictionary; /* TEXT: texts of the codes */
-  int32_t lut_count;         /* entries of lut, one for each code of the slot; 0: not told */
+  int32_t lut_count;                 /* entries of lut, one for each code of the slot; 0: not told */
 } ctm__field;
 
 /* ---- where (where.c) ---- */
@@ -65,8 +65,8 @@ typedef struct ctm__scan {
   const ctm__catalogue *catalogue;
   ctm__zone *zone;
   int32_t week_start;
-  ctm__where *where;            /* NULL: all */
-  int64_t time_low, time_high;  /* only rows with low <= time < high; CTM_NO_TIME: no limit */
+  ctm__where *where;                /* NULL: all */
+  int64_t time_low, time_high;      /* only rows with low <= time < high; CTM_NO_TIME: no limit */
   ctm__slot slots[CTM__MOST_SLOTS]; /* whole-table arrays */
   const void *slot_keys[CTM__MOST_SLOTS];
   int32_t slot_count;

@@ -48,8 +48,8 @@ typedef struct ctm__table {
   const ctm__column *customer_attributes;
   size_t customer_attribute_count;
 
-  int64_t min_time, max_time; /* over all rows; CTM_NO_TIME when empty */
-  bool date_only;             /* some rows carry a date only */
+  int64_t min_time, max_time;                /* over all rows; CTM_NO_TIME when empty */
+  bool date_only;                            /* some rows carry a date only */
   void (*release)(struct ctm__table *table); /* frees everything, itself included */
   void *owner;                               /* for release */
 } ctm__table;

@@ -9,7 +9,8 @@
 #include "number.h"
 #include "times.h"
 
-/* ---- types -------------------------------------------------------------------------------------------------------- */
+/* ---- types --------------------------------------------------------------------------------------------------------
+ */
 
 static void parse_decimal(const char *format, ctm__arrow_type *type) {
   char *end;
@@ -27,9 +28,10 @@ static void parse_format(const char *format, ctm__arrow_type *type) {
   static const struct {
     char letter;
     ctm__arrow_kind kind;
-  } simple[] = {{'n', CTM__ARROW_NULL},  {'b', CTM__ARROW_BOOL},   {'c', CTM__ARROW_INT8},  {'s', CTM__ARROW_INT16},
-                {'i', CTM__ARROW_INT32}, {'l', CTM__ARROW_INT64},  {'C', CTM__ARROW_UINT8}, {'S', CTM__ARROW_UINT16},
-                {'I', CTM__ARROW_UINT32}, {'L', CTM__ARROW_UINT64}, {'e', CTM__ARROW_HALF},  {'f', CTM__ARROW_FLOAT},
+  } simple[] = {{'n', CTM__ARROW_NULL},   {'b', CTM__ARROW_BOOL},   {'c', CTM__ARROW_INT8},
+                {'s', CTM__ARROW_INT16},  {'i', CTM__ARROW_INT32},  {'l', CTM__ARROW_INT64},
+                {'C', CTM__ARROW_UINT8},  {'S', CTM__ARROW_UINT16}, {'I', CTM__ARROW_UINT32},
+                {'L', CTM__ARROW_UINT64}, {'e', CTM__ARROW_HALF},   {'f', CTM__ARROW_FLOAT},
                 {'g', CTM__ARROW_DOUBLE}, {'u', CTM__ARROW_TEXT},   {'U', CTM__ARROW_LARGE_TEXT}};
   if (format[0] == '\0') return;
   if (format[1] == '\0') {
@@ -59,15 +61,20 @@ ctm_type ctm__arrow_ctm_type(const ctm__arrow_type *type) {
   if (ctm__arrow_is_text(type->kind)) return CTM_TYPE_TEXT;
   if (ctm__arrow_is_int(type->kind)) return CTM_TYPE_INT;
   switch (type->kind) {
-    case CTM__ARROW_BOOL: return CTM_TYPE_BOOL;
+    case CTM__ARROW_BOOL:
+      return CTM_TYPE_BOOL;
     case CTM__ARROW_HALF:
     case CTM__ARROW_FLOAT:
     case CTM__ARROW_DOUBLE:
-    case CTM__ARROW_DECIMAL: return CTM_TYPE_REAL;
+    case CTM__ARROW_DECIMAL:
+      return CTM_TYPE_REAL;
     case CTM__ARROW_DATE32:
-    case CTM__ARROW_DATE64: return CTM_TYPE_DATE;
-    case CTM__ARROW_TIME: return CTM_TYPE_TIME;
-    default: return CTM_TYPE_NULL;
+    case CTM__ARROW_DATE64:
+      return CTM_TYPE_DATE;
+    case CTM__ARROW_TIME:
+      return CTM_TYPE_TIME;
+    default:
+      return CTM_TYPE_NULL;
   }
 }
 
@@ -75,27 +82,32 @@ ctm_type ctm__arrow_ctm_type(const ctm__arrow_type *type) {
 static size_t width_of(ctm__arrow_kind kind) {
   switch (kind) {
     case CTM__ARROW_INT8:
-    case CTM__ARROW_UINT8: return 1;
+    case CTM__ARROW_UINT8:
+      return 1;
     case CTM__ARROW_INT16:
     case CTM__ARROW_UINT16:
-    case CTM__ARROW_HALF: return 2;
+    case CTM__ARROW_HALF:
+      return 2;
     case CTM__ARROW_INT32:
     case CTM__ARROW_UINT32:
     case CTM__ARROW_FLOAT:
-    case CTM__ARROW_DATE32: return 4;
+    case CTM__ARROW_DATE32:
+      return 4;
     case CTM__ARROW_INT64:
     case CTM__ARROW_UINT64:
     case CTM__ARROW_DOUBLE:
     case CTM__ARROW_DATE64:
-    case CTM__ARROW_TIME: return 8;
+    case CTM__ARROW_TIME:
+      return 8;
     case CTM__ARROW_DECIMAL:
-    case CTM__ARROW_TEXT_VIEW: return 16;
-    default: return 0;
+    case CTM__ARROW_TEXT_VIEW:
+      return 16;
+    default:
+      return 0;
   }
 }
 
-static ctm_status parse_type(ctm__env *env, const struct ArrowSchema *schema, const char *name,
-                             ctm__arrow_type *type) {
+static ctm_status parse_type(ctm__env *env, const struct ArrowSchema *schema, const char *name, ctm__arrow_type *type) {
   *type = (ctm__arrow_type){.kind = CTM__ARROW_OTHER, .index = CTM__ARROW_OTHER};
   if (schema->format == NULL) return ctm__fail(env, CTM_FORMAT, "column \"%s\" of the Arrow schema has no type", name);
   if (schema->dictionary != NULL) {
@@ -125,7 +137,8 @@ ctm_status ctm__arrow_usable(ctm__env *env, const ctm__arrow_source *source, siz
                    schema->format);
 }
 
-/* ---- streams ------------------------------------------------------------------------------------------------------ */
+/* ---- streams ------------------------------------------------------------------------------------------------------
+ */
 
 static ctm_status stream_failed(ctm__env *env, struct ArrowArrayStream *stream, int code) {
   const char *message = stream->get_last_error != NULL ? stream->get_last_error(stream) : NULL;
@@ -228,7 +241,8 @@ out:
   return status;
 }
 
-/* ---- columns ------------------------------------------------------------------------------------------------------ */
+/* ---- columns ------------------------------------------------------------------------------------------------------
+ */
 
 /* The buffer, or a copy where it does not lie on a multiple of its items' size. */
 static ctm_status aligned(ctm__env *env, const void *buffer, size_t alignment, size_t bytes, void **owned,
@@ -263,11 +277,10 @@ static bool all_valid(const ctm__arrow_view *view) {
 static ctm_status view_open(ctm__env *env, const ctm__arrow_type *type, const struct ArrowArray *array, size_t skip,
                             size_t length, const char *name, ctm__arrow_view *view) {
   ctm_status status = CTM_OK;
-  int64_t least = type->kind == CTM__ARROW_NULL ? 0
-                  : type->kind == CTM__ARROW_TEXT || type->kind == CTM__ARROW_LARGE_TEXT ||
-                          type->kind == CTM__ARROW_TEXT_VIEW
-                      ? 3
-                      : 2;
+  int64_t least =
+      type->kind == CTM__ARROW_NULL                                                                                ? 0
+      : type->kind == CTM__ARROW_TEXT || type->kind == CTM__ARROW_LARGE_TEXT || type->kind == CTM__ARROW_TEXT_VIEW ? 3
+                                                                                                                   : 2;
   size_t end;
   memset(view, 0, sizeof *view);
   view->type = *type;
@@ -307,8 +320,8 @@ static ctm_status view_open(ctm__env *env, const ctm__arrow_type *type, const st
       if (sizes == NULL)
         status = ctm__fail(env, CTM_FORMAT, "column \"%s\" of an Arrow batch does not tell its buffers' sizes", name);
       else
-        status = aligned(env, sizes, sizeof(int64_t), (size_t)view->piece_count * sizeof(int64_t), &view->owned[1],
-                         &sizes);
+        status =
+            aligned(env, sizes, sizeof(int64_t), (size_t)view->piece_count * sizeof(int64_t), &view->owned[1], &sizes);
     }
     view->piece_sizes = sizes;
   }
@@ -346,7 +359,8 @@ void ctm__arrow_column_close(ctm__env *env, ctm__arrow_column *column) {
   column->has_dictionary = false;
 }
 
-/* ---- values ------------------------------------------------------------------------------------------------------- */
+/* ---- values -------------------------------------------------------------------------------------------------------
+ */
 
 ctm_status ctm__arrow_text_check(ctm__env *env, const char *text, size_t length) {
   if (ctm__utf8_valid(text, length) != length) return ctm__fail(env, CTM_DATA, "a text is not UTF-8");
@@ -393,8 +407,7 @@ broken:
   return ctm__fail(env, CTM_FORMAT, "a text of an Arrow batch lies outside its buffer");
 }
 
-ctm_status ctm__arrow_text(ctm__env *env, const ctm__arrow_view *view, size_t row, const char **text,
-                           size_t *length) {
+ctm_status ctm__arrow_text(ctm__env *env, const ctm__arrow_view *view, size_t row, const char **text, size_t *length) {
   ctm_status status = ctm__arrow_text_raw(env, view, row, text, length);
   return status != CTM_OK ? status : ctm__arrow_text_check(env, *text, *length);
 }
@@ -402,19 +415,35 @@ ctm_status ctm__arrow_text(ctm__env *env, const ctm__arrow_view *view, size_t ro
 bool ctm__arrow_int(const ctm__arrow_view *view, size_t row, int64_t *value) {
   size_t at = view->offset + row;
   switch (view->type.kind) {
-    case CTM__ARROW_INT8: *value = ((const int8_t *)view->data)[at]; return true;
-    case CTM__ARROW_INT16: *value = ((const int16_t *)view->data)[at]; return true;
-    case CTM__ARROW_INT32: *value = ((const int32_t *)view->data)[at]; return true;
-    case CTM__ARROW_INT64: *value = ((const int64_t *)view->data)[at]; return true;
-    case CTM__ARROW_UINT8: *value = ((const uint8_t *)view->data)[at]; return true;
-    case CTM__ARROW_UINT16: *value = ((const uint16_t *)view->data)[at]; return true;
-    case CTM__ARROW_UINT32: *value = ((const uint32_t *)view->data)[at]; return true;
+    case CTM__ARROW_INT8:
+      *value = ((const int8_t *)view->data)[at];
+      return true;
+    case CTM__ARROW_INT16:
+      *value = ((const int16_t *)view->data)[at];
+      return true;
+    case CTM__ARROW_INT32:
+      *value = ((const int32_t *)view->data)[at];
+      return true;
+    case CTM__ARROW_INT64:
+      *value = ((const int64_t *)view->data)[at];
+      return true;
+    case CTM__ARROW_UINT8:
+      *value = ((const uint8_t *)view->data)[at];
+      return true;
+    case CTM__ARROW_UINT16:
+      *value = ((const uint16_t *)view->data)[at];
+      return true;
+    case CTM__ARROW_UINT32:
+      *value = ((const uint32_t *)view->data)[at];
+      return true;
     case CTM__ARROW_UINT64: {
       uint64_t wide = ((const uint64_t *)view->data)[at];
       *value = (int64_t)(wide & INT64_MAX);
       return wide <= INT64_MAX;
     }
-    default: *value = 0; return false;
+    default:
+      *value = 0;
+      return false;
   }
 }
 
@@ -492,16 +521,26 @@ ctm_status ctm__arrow_view_cell(ctm__env *env, const ctm__arrow_view *view, size
   if (view->type.kind == CTM__ARROW_NULL || !ctm__arrow_valid(view, row)) return CTM_OK;
   cell->type = ctm__arrow_ctm_type(&view->type);
   switch (view->type.kind) {
-    case CTM__ARROW_BOOL: cell->integer = ((const uint8_t *)view->data)[at >> 3] >> (at & 7) & 1; break;
-    case CTM__ARROW_HALF: cell->real = half_to_real(((const uint16_t *)view->data)[at]); break;
-    case CTM__ARROW_FLOAT: cell->real = (double)((const float *)view->data)[at]; break;
-    case CTM__ARROW_DOUBLE: cell->real = ((const double *)view->data)[at]; break;
+    case CTM__ARROW_BOOL:
+      cell->integer = ((const uint8_t *)view->data)[at >> 3] >> (at & 7) & 1;
+      break;
+    case CTM__ARROW_HALF:
+      cell->real = half_to_real(((const uint16_t *)view->data)[at]);
+      break;
+    case CTM__ARROW_FLOAT:
+      cell->real = (double)((const float *)view->data)[at];
+      break;
+    case CTM__ARROW_DOUBLE:
+      cell->real = ((const double *)view->data)[at];
+      break;
     case CTM__ARROW_DECIMAL:
       status = decimal_to_real(env, (const char *)view->data + at * 16, view->type.scale, &cell->real);
       break;
     case CTM__ARROW_TEXT:
     case CTM__ARROW_LARGE_TEXT:
-    case CTM__ARROW_TEXT_VIEW: status = ctm__arrow_text(env, view, row, &cell->text, &cell->length); break;
+    case CTM__ARROW_TEXT_VIEW:
+      status = ctm__arrow_text(env, view, row, &cell->text, &cell->length);
+      break;
     case CTM__ARROW_DATE32:
     case CTM__ARROW_DATE64:
       cell->integer = view->type.kind == CTM__ARROW_DATE32
@@ -515,7 +554,8 @@ ctm_status ctm__arrow_view_cell(ctm__env *env, const ctm__arrow_view *view, size
       if (!to_us(((const int64_t *)view->data)[at], view->type.per_second, &cell->integer))
         status = ctm__fail(env, CTM_DATA, "a time lies outside the years 0001 to 9999");
       break;
-    case CTM__ARROW_OTHER: break;
+    case CTM__ARROW_OTHER:
+      break;
     default:
       if (!ctm__arrow_int(view, row, &cell->integer))
         status = ctm__fail(env, CTM_DATA, "%llu does not fit 64 bits with a sign",

@@ -47,7 +47,8 @@ static inline bool ctm__arrow_is_int(ctm__arrow_kind kind) {
   return kind >= CTM__ARROW_INT8 && kind <= CTM__ARROW_UINT64;
 }
 
-/* ---- streams ------------------------------------------------------------------------------------------------------ */
+/* ---- streams ------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct ctm__arrow_source {
   struct ArrowArrayStream stream;
@@ -66,15 +67,16 @@ void ctm__arrow_source_close(ctm__env *env, ctm__arrow_source *source);
 /* CTM_TYPE, naming column and type, when the column's type is not taken. */
 ctm_status ctm__arrow_usable(ctm__env *env, const ctm__arrow_source *source, size_t column);
 
-/* ---- columns ------------------------------------------------------------------------------------------------------ */
+/* ---- columns ------------------------------------------------------------------------------------------------------
+ */
 
 /* The buffers of one array. Row i lies at `offset` + i in all of them. */
 typedef struct ctm__arrow_view {
   ctm__arrow_type type;
   size_t offset, length;
-  const uint8_t *validity; /* NULL: no nulls */
-  const void *data;        /* values, bits, offsets or views */
-  const char *bytes;       /* texts */
+  const uint8_t *validity;   /* NULL: no nulls */
+  const void *data;          /* values, bits, offsets or views */
+  const char *bytes;         /* texts */
   const void *const *pieces; /* TEXT_VIEW: texts longer than 12 bytes */
   const int64_t *piece_sizes;
   int64_t piece_count;

@@ -31,8 +31,7 @@ static ctm_status next_row(ctm__env *env, ctm__rows *rows, const ctm__cell **cel
     if (status == CTM_DATA) return env->error.status = CTM_FORMAT; /* no row to go on after: not one bad row */
     if (status != CTM_OK || *end) return status;
     for (size_t i = 0; i < r->source.columns; i++)
-      if (r->used[i])
-        CTM__TRY(ctm__arrow_column_open(env, &r->source, &r->batch, i, &r->columns[i]));
+      if (r->used[i]) CTM__TRY(ctm__arrow_column_open(env, &r->source, &r->batch, i, &r->columns[i]));
   }
   rows->line++;
   rows->done++;
@@ -93,8 +92,8 @@ out:
 
 /* Read only the columns that the mapping names; their types must be taken. */
 static ctm_status use_columns(ctm__env *env, arrow_rows *r, const ctm__mapping *m) {
-  const int32_t single[] = {m->time, m->touchpoint, m->channel, m->value, m->survey, m->score,
-                            m->about, m->text, m->case_id, m->key, m->stage, m->segment};
+  const int32_t single[] = {m->time,  m->touchpoint, m->channel, m->value, m->survey, m->score,
+                            m->about, m->text,       m->case_id, m->key,   m->stage,  m->segment};
   const struct {
     const int32_t *columns;
     size_t count;

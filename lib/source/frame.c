@@ -5,7 +5,8 @@
 
 #include "catalogue_edit.h"
 
-/* ---- what a frame owns --------------------------------------------------------------------------------------------- */
+/* ---- what a frame owns ---------------------------------------------------------------------------------------------
+ */
 
 static void drop_batches(ctm__frame *frame) {
   for (size_t i = 0; i < frame->batch_count; i++)
@@ -45,7 +46,8 @@ static ctm_status frame_new(ctm_store *store, ctm__frame **out) {
   return CTM_OK;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------- */
+/* ---- reading -------------------------------------------------------------------------------------------------------
+ */
 
 static ctm_status progress(ctm__frame *frame, const ctm_load_options *options, int64_t done) {
   if (options->progress == NULL || options->progress(options->progress_data, "frame", done, 0) == 0) return CTM_OK;
@@ -55,8 +57,8 @@ static ctm_status progress(ctm__frame *frame, const ctm_load_options *options, i
 static ctm_status read_batches(ctm__frame *frame, const ctm_load_options *options) {
   ctm_status status = CTM_OK;
   for (;;) {
-    struct ArrowArray *batches = ctm__grow(&frame->env, frame->batches, &frame->batch_capacity,
-                                           frame->batch_count + 1, sizeof *batches);
+    struct ArrowArray *batches =
+        ctm__grow(&frame->env, frame->batches, &frame->batch_capacity, frame->batch_count + 1, sizeof *batches);
     struct ArrowArray *batch;
     bool end;
     if (batches == NULL) return CTM_NOMEM;
@@ -76,7 +78,8 @@ out:
   return status;
 }
 
-/* ---- the catalogue ------------------------------------------------------------------------------------------------- */
+/* ---- the catalogue -------------------------------------------------------------------------------------------------
+ */
 
 typedef ctm_status (*adder)(ctm__env *env, ctm_store *store, const char *name, int32_t *code);
 
@@ -107,8 +110,8 @@ static ctm_status link_codes(ctm__frame *frame, ctm_store *store, adder add, con
     if (global[i] != i) identity = false;
   }
   if (identity || *codes == NULL) goto out;
-  out = ctm__frame_owns(frame, *codes) ? (int32_t *)(uintptr_t)*codes
-                                       : ctm__frame_alloc(frame, frame->rows, sizeof *out);
+  out =
+      ctm__frame_owns(frame, *codes) ? (int32_t *)(uintptr_t)*codes : ctm__frame_alloc(frame, frame->rows, sizeof *out);
   if (out == NULL) {
     status = CTM_NOMEM;
     goto out;
@@ -189,8 +192,8 @@ static ctm_status stages(ctm__frame *frame, ctm_store *store) {
   CTM__TRY(ctm__frame_codes(frame, frame->mapping.stage, true, &names, &codes));
   for (size_t row = 0; codes != NULL && row < frame->rows; row++) {
     if (codes[row] < 0 || stage[touchpoint[row]] >= 0) continue;
-    status = ctm__catalogue_touchpoint_stage(&store->env, store, touchpoint[row],
-                                             ctm__dictionary_text(&names, codes[row]));
+    status =
+        ctm__catalogue_touchpoint_stage(&store->env, store, touchpoint[row], ctm__dictionary_text(&names, codes[row]));
     stage = store->catalogue.touchpoint.stage;
     if (status != CTM_OK) {
       from_store(frame, store, status);
@@ -204,7 +207,8 @@ out:
   return status;
 }
 
-/* ---- scores -------------------------------------------------------------------------------------------------------- */
+/* ---- scores --------------------------------------------------------------------------------------------------------
+ */
 
 static bool is_word(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (unsigned char)c >= 0x80;
@@ -233,7 +237,8 @@ static ctm_status add_survey(ctm__env *env, ctm_store *store, const char *name, 
   survey.kind = strcmp(name, "default") == 0 ? "nps" : kind_in_name(name);
   if (survey.kind == NULL)
     return ctm__fail(env, CTM_UNKNOWN,
-                     "there is no survey \"%.400s\", and its name tells no kind (nps, csat, ces): give it in surveys", name);
+                     "there is no survey \"%.400s\", and its name tells no kind (nps, csat, ces): give it in surveys",
+                     name);
   status = ctm__survey_put(store, &survey);
   if (status == CTM_OK) *code = ctm__dictionary_find(&store->catalogue.surveys, name, strlen(name));
   return status;
@@ -301,7 +306,8 @@ out:
   return status;
 }
 
-/* ---- keys ---------------------------------------------------------------------------------------------------------- */
+/* ---- keys ----------------------------------------------------------------------------------------------------------
+ */
 
 /* Of rows with the same customer, time, touchpoint and key, the first wins; the others are marked. */
 static ctm_status find_duplicates(ctm__frame *frame, const int32_t *ids, uint8_t **skip, size_t *skipped) {
@@ -332,8 +338,8 @@ static ctm_status find_duplicates(ctm__frame *frame, const int32_t *ids, uint8_t
   for (size_t row = 0; row < frame->rows; row++) {
     size_t slot;
     if (keys[row] < 0) continue;
-    slot = (size_t)ctm__mix((uint64_t)t->time[row] ^ ctm__mix((uint64_t)(uint32_t)keys[row] << 32 ^
-                                                              (uint64_t)(uint32_t)t->touchpoint[row])) &
+    slot = (size_t)ctm__mix((uint64_t)t->time[row] ^
+                            ctm__mix((uint64_t)(uint32_t)keys[row] << 32 ^ (uint64_t)(uint32_t)t->touchpoint[row])) &
            (slots - 1);
     for (; slot_rows[slot] != 0; slot = (slot + 1) & (slots - 1)) {
       size_t other = slot_rows[slot] - 1;
@@ -359,7 +365,8 @@ out:
   return status;
 }
 
-/* ---- attributes ---------------------------------------------------------------------------------------------------- */
+/* ---- attributes ----------------------------------------------------------------------------------------------------
+ */
 
 /* The columns whose type is known, in the order of their catalogue codes. */
 static ctm_status attributes(ctm__frame *frame, ctm_store *store, bool of_customer, ctm__column **columns,
@@ -424,7 +431,8 @@ static ctm_status last_values(ctm__frame *frame, const int32_t *number, ctm__col
   return CTM_OK;
 }
 
-/* ---- the whole ----------------------------------------------------------------------------------------------------- */
+/* ---- the whole -----------------------------------------------------------------------------------------------------
+ */
 
 /* Inside a write transaction of the catalogue. */
 static ctm_status fill(ctm__frame *frame, ctm_store *store, const ctm_load_options *options) {
@@ -548,8 +556,10 @@ out:
   if (frame != NULL) release_frame(&frame->table);
   ctm_close(store);
   if (error != NULL) {
-    if (status == CTM_OK) memset(error, 0, sizeof *error);
-    else *error = env.error;
+    if (status == CTM_OK)
+      memset(error, 0, sizeof *error);
+    else
+      *error = env.error;
   }
   return status;
 }

@@ -33,7 +33,8 @@ bool ctm__frame_owns(const ctm__frame *frame, const void *array);
 /* An empty dictionary that lives as long as the frame; NULL: no memory. */
 ctm__dictionary *ctm__frame_dictionary(ctm__frame *frame);
 
-/* ---- columns by row, in the order of the stream; rows that are bad fail with CTM_DATA and are named ----------------- */
+/* ---- columns by row, in the order of the stream; rows that are bad fail with CTM_DATA and are named -----------------
+ */
 
 /* Say where: "row 12, column "score": …". Returns the status, CTM_DATA for anything that the data are to blame for. */
 ctm_status ctm__frame_bad(ctm__frame *frame, size_t row, int32_t column);
@@ -45,7 +46,8 @@ ctm_status ctm__frame_times(ctm__frame *frame, int32_t column, const int64_t **t
 /* An attribute; type CTM_TYPE_NULL when the column holds nothing but nulls. `name` is the column's, a copy. */
 ctm_status ctm__frame_values(ctm__frame *frame, int32_t column, ctm__column *out);
 
-/* ---- rows to histories ---------------------------------------------------------------------------------------------- */
+/* ---- rows to histories ----------------------------------------------------------------------------------------------
+ */
 
 /* Who each row was. */
 typedef struct ctm__frame_customers {

@@ -5,7 +5,8 @@
 #include "frame.h"
 #include "number.h"
 
-/* ---- what a frame owns --------------------------------------------------------------------------------------------- */
+/* ---- what a frame owns ---------------------------------------------------------------------------------------------
+ */
 
 void *ctm__frame_alloc(ctm__frame *frame, size_t count, size_t size) {
   void **owned = ctm__grow(&frame->env, frame->owned, &frame->owned_capacity, frame->owned_count + 1, sizeof *owned);
@@ -44,7 +45,8 @@ ctm__dictionary *ctm__frame_dictionary(ctm__frame *frame) {
   return d;
 }
 
-/* ---- bad rows ------------------------------------------------------------------------------------------------------ */
+/* ---- bad rows ------------------------------------------------------------------------------------------------------
+ */
 
 ctm_status ctm__frame_bad(ctm__frame *frame, size_t row, int32_t column) {
   ctm_status status = frame->env.error.status;
@@ -54,7 +56,8 @@ ctm_status ctm__frame_bad(ctm__frame *frame, size_t row, int32_t column) {
   return ctm__fail_prefix(&frame->env, "row %zu, column \"%s\": ", row + 1, frame->source.names[column]);
 }
 
-/* ---- codes --------------------------------------------------------------------------------------------------------- */
+/* ---- codes ---------------------------------------------------------------------------------------------------------
+ */
 
 /* Whole numbers to codes of their texts. */
 typedef struct int_map {
@@ -186,9 +189,9 @@ out:
 typedef struct remap {
   int32_t *codes;
   size_t count;
-  bool identity;       /* entry i has code i, everywhere */
-  bool lazy;           /* entries get their codes when they first occur */
-  ctm__arrow_view of;  /* what it was made from, to see that the next batch has the same */
+  bool identity;      /* entry i has code i, everywhere */
+  bool lazy;          /* entries get their codes when they first occur */
+  ctm__arrow_view of; /* what it was made from, to see that the next batch has the same */
   bool made;
 } remap;
 
@@ -269,15 +272,24 @@ static uint64_t largest_index(const ctm__arrow_view *view) {
     break;                                                                      \
   }
   switch (view->length == 0 ? CTM__ARROW_NULL : view->type.kind) {
-    case CTM__ARROW_INT8: LARGEST(uint8_t, INT8_MAX)
-    case CTM__ARROW_INT16: LARGEST(uint16_t, INT16_MAX)
-    case CTM__ARROW_INT32: LARGEST(uint32_t, INT32_MAX)
-    case CTM__ARROW_INT64: LARGEST(uint64_t, INT64_MAX)
-    case CTM__ARROW_UINT8: LARGEST(uint8_t, UINT8_MAX)
-    case CTM__ARROW_UINT16: LARGEST(uint16_t, UINT16_MAX)
-    case CTM__ARROW_UINT32: LARGEST(uint32_t, UINT32_MAX)
-    case CTM__ARROW_UINT64: LARGEST(uint64_t, UINT64_MAX)
-    default: break;
+    case CTM__ARROW_INT8:
+      LARGEST(uint8_t, INT8_MAX)
+    case CTM__ARROW_INT16:
+      LARGEST(uint16_t, INT16_MAX)
+    case CTM__ARROW_INT32:
+      LARGEST(uint32_t, INT32_MAX)
+    case CTM__ARROW_INT64:
+      LARGEST(uint64_t, INT64_MAX)
+    case CTM__ARROW_UINT8:
+      LARGEST(uint8_t, UINT8_MAX)
+    case CTM__ARROW_UINT16:
+      LARGEST(uint16_t, UINT16_MAX)
+    case CTM__ARROW_UINT32:
+      LARGEST(uint32_t, UINT32_MAX)
+    case CTM__ARROW_UINT64:
+      LARGEST(uint64_t, UINT64_MAX)
+    default:
+      break;
   }
 #undef LARGEST
   return largest <= limit ? largest : UINT64_MAX;
@@ -285,20 +297,24 @@ static uint64_t largest_index(const ctm__arrow_view *view) {
 
 /* Indices that are known to be good and not null. */
 static void take_codes(const ctm__arrow_view *view, const int32_t *codes, int32_t *out) {
-#define TAKE(type)                                                              \
-  {                                                                             \
-    const type *p = (const type *)view->data + view->offset;                    \
-    for (size_t i = 0; i < view->length; i++) out[i] = codes[(size_t)p[i]];     \
-    break;                                                                      \
+#define TAKE(type)                                                          \
+  {                                                                         \
+    const type *p = (const type *)view->data + view->offset;                \
+    for (size_t i = 0; i < view->length; i++) out[i] = codes[(size_t)p[i]]; \
+    break;                                                                  \
   }
   switch (view->type.kind) {
     case CTM__ARROW_INT8:
-    case CTM__ARROW_UINT8: TAKE(uint8_t)
+    case CTM__ARROW_UINT8:
+      TAKE(uint8_t)
     case CTM__ARROW_INT16:
-    case CTM__ARROW_UINT16: TAKE(uint16_t)
+    case CTM__ARROW_UINT16:
+      TAKE(uint16_t)
     case CTM__ARROW_INT32:
-    case CTM__ARROW_UINT32: TAKE(uint32_t)
-    default: TAKE(uint64_t)
+    case CTM__ARROW_UINT32:
+      TAKE(uint32_t)
+    default:
+      TAKE(uint64_t)
   }
 #undef TAKE
 }
@@ -368,7 +384,8 @@ out:
   return status;
 }
 
-/* ---- numbers ------------------------------------------------------------------------------------------------------- */
+/* ---- numbers -------------------------------------------------------------------------------------------------------
+ */
 
 static bool any_infinite(const double *reals, size_t count) {
   uint64_t found = 0;
@@ -383,22 +400,31 @@ static bool any_infinite(const double *reals, size_t count) {
 static ctm_status batch_reals(ctm__frame *frame, int32_t column, const ctm__arrow_column *from, size_t first,
                               double *out) {
   const ctm__arrow_view *view = &from->values;
-#define CONVERT(type)                                                   \
-  {                                                                     \
-    const type *p = (const type *)view->data + view->offset;            \
-    for (size_t i = 0; i < view->length; i++) out[i] = (double)p[i];    \
-    break;                                                              \
+#define CONVERT(type)                                                \
+  {                                                                  \
+    const type *p = (const type *)view->data + view->offset;         \
+    for (size_t i = 0; i < view->length; i++) out[i] = (double)p[i]; \
+    break;                                                           \
   }
   switch (from->has_dictionary || view->length == 0 ? CTM__ARROW_OTHER : view->type.kind) {
-    case CTM__ARROW_INT8: CONVERT(int8_t)
-    case CTM__ARROW_INT16: CONVERT(int16_t)
-    case CTM__ARROW_INT32: CONVERT(int32_t)
-    case CTM__ARROW_INT64: CONVERT(int64_t)
-    case CTM__ARROW_UINT8: CONVERT(uint8_t)
-    case CTM__ARROW_UINT16: CONVERT(uint16_t)
-    case CTM__ARROW_UINT32: CONVERT(uint32_t)
-    case CTM__ARROW_FLOAT: CONVERT(float)
-    case CTM__ARROW_DOUBLE: CONVERT(double)
+    case CTM__ARROW_INT8:
+      CONVERT(int8_t)
+    case CTM__ARROW_INT16:
+      CONVERT(int16_t)
+    case CTM__ARROW_INT32:
+      CONVERT(int32_t)
+    case CTM__ARROW_INT64:
+      CONVERT(int64_t)
+    case CTM__ARROW_UINT8:
+      CONVERT(uint8_t)
+    case CTM__ARROW_UINT16:
+      CONVERT(uint16_t)
+    case CTM__ARROW_UINT32:
+      CONVERT(uint32_t)
+    case CTM__ARROW_FLOAT:
+      CONVERT(float)
+    case CTM__ARROW_DOUBLE:
+      CONVERT(double)
     default:
       for (size_t row = 0; row < view->length; row++) {
         ctm__cell cell;
@@ -451,7 +477,8 @@ out:
   return status;
 }
 
-/* ---- times --------------------------------------------------------------------------------------------------------- */
+/* ---- times ---------------------------------------------------------------------------------------------------------
+ */
 
 /* Times that need no zone, no cutting and no care for nulls. Out of range: INT64_MIN, found afterwards. */
 static void quick_times(const ctm__arrow_view *view, int64_t *out) {
@@ -544,7 +571,8 @@ out:
   return status;
 }
 
-/* ---- attributes ---------------------------------------------------------------------------------------------------- */
+/* ---- attributes ----------------------------------------------------------------------------------------------------
+ */
 
 static ctm_status batch_ints(ctm__frame *frame, int32_t column, ctm_type type, const ctm__arrow_column *from,
                              size_t first, int64_t *out, uint8_t *present) {
@@ -606,12 +634,15 @@ ctm_status ctm__frame_values(ctm__frame *frame, int32_t column, ctm__column *out
   memcpy(name, frame->source.names[column], length);
   out->name = name;
   switch (out->type) {
-    case CTM_TYPE_NULL: return CTM_OK;
-    case CTM_TYPE_REAL: return ctm__frame_reals(frame, column, &out->reals);
+    case CTM_TYPE_NULL:
+      return CTM_OK;
+    case CTM_TYPE_REAL:
+      return ctm__frame_reals(frame, column, &out->reals);
     case CTM_TYPE_TEXT:
       d = ctm__frame_dictionary(frame);
       out->dictionary = d;
       return d == NULL ? CTM_NOMEM : ctm__frame_codes(frame, column, false, d, &out->codes);
-    default: return int_values(frame, column, out);
+    default:
+      return int_values(frame, column, out);
   }
 }

@@ -1,7 +1,8 @@
 /* Rows of a frame to histories: who is who, and in which order rows come. */
 #include "frame.h"
 
-/* ---- customers ----------------------------------------------------------------------------------------------------- */
+/* ---- customers -----------------------------------------------------------------------------------------------------
+ */
 
 /* Identities as nodes 0 … count - 1, joined into customers. */
 static int32_t root_of(int32_t *parent, int32_t node) {
@@ -115,7 +116,8 @@ ctm_status ctm__frame_customers_make(ctm__frame *frame, ctm__frame_customers *ou
   return status;
 }
 
-/* ---- rows that lie well -------------------------------------------------------------------------------------------- */
+/* ---- rows that lie well --------------------------------------------------------------------------------------------
+ */
 
 /* Within each run of one customer, times go up (ties: identities too). Counts the runs. */
 static bool runs_ascend(const int32_t *ids, const int64_t *time, const int32_t *tie, size_t rows, size_t *runs) {
@@ -180,7 +182,8 @@ out:
   return status;
 }
 
-/* ---- sorting ------------------------------------------------------------------------------------------------------- */
+/* ---- sorting -------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct sort_keys {
   const int64_t *time;
@@ -317,19 +320,20 @@ out:
   return status;
 }
 
-/* ---- gathering ----------------------------------------------------------------------------------------------------- */
+/* ---- gathering -----------------------------------------------------------------------------------------------------
+ */
 
-#define GATHER(name, type)                                                                           \
-  static ctm_status name(ctm__frame *frame, const uint32_t *order, const type **array) {             \
-    const type *from = *array;                                                                       \
-    type *to;                                                                                        \
-    if (from == NULL) return CTM_OK;                                                                 \
-    to = ctm__frame_alloc(frame, frame->table.rows, sizeof *to);                                     \
-    if (to == NULL) return CTM_NOMEM;                                                                \
-    for (size_t i = 0; i < frame->table.rows; i++) to[i] = from[order[i]];                           \
-    ctm__frame_drop(frame, from);                                                                    \
-    *array = to;                                                                                     \
-    return CTM_OK;                                                                                   \
+#define GATHER(name, type)                                                               \
+  static ctm_status name(ctm__frame *frame, const uint32_t *order, const type **array) { \
+    const type *from = *array;                                                           \
+    type *to;                                                                            \
+    if (from == NULL) return CTM_OK;                                                     \
+    to = ctm__frame_alloc(frame, frame->table.rows, sizeof *to);                         \
+    if (to == NULL) return CTM_NOMEM;                                                    \
+    for (size_t i = 0; i < frame->table.rows; i++) to[i] = from[order[i]];               \
+    ctm__frame_drop(frame, from);                                                        \
+    *array = to;                                                                         \
+    return CTM_OK;                                                                       \
   }
 GATHER(gather_codes, int32_t)
 GATHER(gather_ints, int64_t)

@@ -21,11 +21,11 @@ typedef struct ctm__rows ctm__rows;
 struct ctm__rows {
   size_t columns;
   const char *const *names;
-  const char *name;  /* of the source, for messages */
-  int64_t line;      /* of the current row: physical line of a text file, 1-based; row number of a frame */
-  int64_t done, total; /* progress: bytes or rows; total 0 unknown */
-  bool typed;        /* cells carry types (JSON, Arrow); false: all text (CSV) */
-  bool terminated;   /* a NUL stands behind every text; false: they are copied where one is needed */
+  const char *name;      /* of the source, for messages */
+  int64_t line;          /* of the current row: physical line of a text file, 1-based; row number of a frame */
+  int64_t done, total;   /* progress: bytes or rows; total 0 unknown */
+  bool typed;            /* cells carry types (JSON, Arrow); false: all text (CSV) */
+  bool terminated;       /* a NUL stands behind every text; false: they are copied where one is needed */
   const char *bad_value; /* what was wrong, after CTM_DATA; NULL: nothing to show; borrowed until the next row */
   size_t bad_length;
   /* *cells: `columns` cells of the next row, *end: nothing left. On CTM_DATA *bad_column is set (-1: the whole row) and

@@ -10,7 +10,9 @@ enum { MANY = 1000000 };
 
 /* ---- normal ---- */
 
-double ctm__normal_cdf(double x) { return 0.5 * erfc(-x * 0.70710678118654752440); }
+double ctm__normal_cdf(double x) {
+  return 0.5 * erfc(-x * 0.70710678118654752440);
+}
 
 static double horner(const double *c, double x) {
   double y = c[7];
@@ -24,21 +26,36 @@ double ctm__normal_quantile(double p) {
   static const double a[] = {3.3871328727963666080e0,  1.3314166789178437745e+2, 1.9715909503065514427e+3,
                              1.3731693765509461125e+4, 4.5921953931549871457e+4, 6.7265770927008700853e+4,
                              3.3430575583588128105e+4, 2.5090809287301226727e+3};
-  static const double b[] = {1.0,                      4.2313330701600911252e+1, 6.8718700749205790830e+2,
-                             5.3941960214247511077e+3, 2.1213794301586595867e+4, 3.9307895800092710610e+4,
-                             2.8729085735721942674e+4, 5.2264952788528545610e+3};
-  static const double c[] = {1.42343711074968357734e0,  4.63033784615654529590e0,  5.76949722146069140550e0,
-                             3.64784832476320460504e0,  1.27045825245236838258e0,  2.41780725177450611770e-1,
+  static const double b[] = {1.0,
+                             4.2313330701600911252e+1,
+                             6.8718700749205790830e+2,
+                             5.3941960214247511077e+3,
+                             2.1213794301586595867e+4,
+                             3.9307895800092710610e+4,
+                             2.8729085735721942674e+4,
+                             5.2264952788528545610e+3};
+  static const double c[] = {1.42343711074968357734e0,  4.63033784615654529590e0, 5.76949722146069140550e0,
+                             3.64784832476320460504e0,  1.27045825245236838258e0, 2.41780725177450611770e-1,
                              2.27238449892691845833e-2, 7.74545014278341407640e-4};
-  static const double d[] = {1.0,                       2.05319162663775882187e0,  1.67638483018380384940e0,
-                             6.89767334985100004550e-1, 1.48103976427480074590e-1, 1.51986665636164571966e-2,
-                             5.47593808499534494600e-4, 1.05075007164441684324e-9};
+  static const double d[] = {1.0,
+                             2.05319162663775882187e0,
+                             1.67638483018380384940e0,
+                             6.89767334985100004550e-1,
+                             1.48103976427480074590e-1,
+                             1.51986665636164571966e-2,
+                             5.47593808499534494600e-4,
+                             1.05075007164441684324e-9};
   static const double e[] = {6.65790464350110377720e0,  5.46378491116411436990e0,  1.78482653991729133580e0,
                              2.96560571828504891230e-1, 2.65321895265761230930e-2, 1.24266094738807843860e-3,
                              2.71155556874348757815e-5, 2.01033439929228813265e-7};
-  static const double f[] = {1.0,                       5.99832206555887937690e-1, 1.36929880922735805310e-1,
-                             1.48753612908506148525e-2, 7.86869131145613259100e-4, 1.84631831751005468180e-5,
-                             1.42151175831644588870e-7, 2.04426310338993978564e-15};
+  static const double f[] = {1.0,
+                             5.99832206555887937690e-1,
+                             1.36929880922735805310e-1,
+                             1.48753612908506148525e-2,
+                             7.86869131145613259100e-4,
+                             1.84631831751005468180e-5,
+                             1.42151175831644588870e-7,
+                             2.04426310338993978564e-15};
   double q = p - 0.5, r, x;
   if (!(p >= 0 && p <= 1)) return (double)NAN;
   if (p == 0) return -(double)INFINITY;
@@ -128,8 +145,12 @@ double ctm__gamma_q(double a, double x) {
   return x < a + 1 ? 1 - gamma_series(a, x) : gamma_fraction(a, x);
 }
 
-double ctm__chi2_cdf(double x, double df) { return x <= 0 && df > 0 ? 0 : ctm__gamma_p(df / 2, x / 2); }
-double ctm__chi2_sf(double x, double df) { return x <= 0 && df > 0 ? 1 : ctm__gamma_q(df / 2, x / 2); }
+double ctm__chi2_cdf(double x, double df) {
+  return x <= 0 && df > 0 ? 0 : ctm__gamma_p(df / 2, x / 2);
+}
+double ctm__chi2_sf(double x, double df) {
+  return x <= 0 && df > 0 ? 1 : ctm__gamma_q(df / 2, x / 2);
+}
 
 /* ---- incomplete beta: the continued fraction of Didonato & Morris, "Algorithm 708: Significant digit computation of
  * the incomplete beta function ratios", ACM TOMS 18, 1992 (BFRAC) ---- */
@@ -137,8 +158,8 @@ double ctm__chi2_sf(double x, double df) { return x <= 0 && df > 0 ? 1 : ctm__ga
 /* x^a y^b / B(a, b) */
 static double beta_factor(double a, double b, double x, double y) {
   double n = a + b;
-  return sqrt(a * (b / n) / (2 * PI)) * exp(stirling_error(n) - stirling_error(a) - stirling_error(b) -
-                                           deviance(a, n * x) - deviance(b, n * y));
+  return sqrt(a * (b / n) / (2 * PI)) *
+         exp(stirling_error(n) - stirling_error(a) - stirling_error(b) - deviance(a, n * x) - deviance(b, n * y));
 }
 
 /* lambda = a - (a + b) x >= 0; it is what the classical form of this fraction loses when a is large. */
@@ -176,7 +197,9 @@ double ctm__beta_i2(double a, double b, double x, double y) {
   return lambda >= 0 ? beta_fraction(a, b, x, y, lambda) : 1 - beta_fraction(b, a, y, x, -lambda);
 }
 
-double ctm__beta_i(double a, double b, double x) { return ctm__beta_i2(a, b, x, 1 - x); }
+double ctm__beta_i(double a, double b, double x) {
+  return ctm__beta_i2(a, b, x, 1 - x);
+}
 
 /* ---- Student's t ---- */
 

@@ -9,8 +9,12 @@
 #pragma STDC FP_CONTRACT OFF
 #endif
 
-static void no_limits(double *low, double *high) { *low = *high = (double)NAN; }
-static double clip(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
+static void no_limits(double *low, double *high) {
+  *low = *high = (double)NAN;
+}
+static double clip(double x, double low, double high) {
+  return x < low ? low : x > high ? high : x;
+}
 
 double ctm__critical(double confidence) {
   if (!(confidence > 0 && confidence < 1)) return (double)NAN;

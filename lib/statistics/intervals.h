@@ -22,12 +22,12 @@ void ctm__t_interval(double mean, double variance_of_mean, double df, double con
 
 /* What answers add up to by customer. Sums of integers are best given exactly (below 2^53 they are). */
 typedef struct ctm__clusters {
-  double n;             /* answers */
-  double clusters;      /* customers who gave them */
-  double sum;           /* Σ x */
-  double sum_squared;   /* Σ_c S_c², S_c being a customer's own sum */
+  double n;              /* answers */
+  double clusters;       /* customers who gave them */
+  double sum;            /* Σ x */
+  double sum_squared;    /* Σ_c S_c², S_c being a customer's own sum */
   double sum_times_size; /* Σ_c S_c·n_c, n_c being the number of a customer's answers */
-  double size_squared;  /* Σ_c n_c² */
+  double size_squared;   /* Σ_c n_c² */
 } ctm__clusters;
 
 /* C/(C-1) · Σ_c (S_c - n_c·m)² / n²: the variance of the mean m, answers of one customer going together. With one

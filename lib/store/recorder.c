@@ -48,8 +48,7 @@ static ctm_status link_all(ctm_store *store, const ctm_identity *identities, siz
   int64_t first = 0, other = 0;
   ctm_status status = CTM_OK;
   for (size_t i = 0; i < count; i++) {
-    if (identities[i].value == NULL)
-      return ctm__fail(&store->env, CTM_INVALID, "identity %zu has no value", i + 1);
+    if (identities[i].value == NULL) return ctm__fail(&store->env, CTM_INVALID, "identity %zu has no value", i + 1);
     CTM__TRY(ctm__identity(store, identities[i].kind, identities[i].value, true, i == 0 ? &first : &other));
     if (i > 0) CTM__TRY(ctm__identity_link(store, first, other));
   }

@@ -24,8 +24,19 @@ from dataclasses import dataclass
 
 from .interval import mean_of, quantile, wilson
 from .model import histories
-from .selection import (MICROSECONDS, Calendar, Filter, as_of_default, by_name, inside,
-                        is_of_customer, names, passes, selected, value_of)
+from .selection import (
+    MICROSECONDS,
+    Calendar,
+    Filter,
+    as_of_default,
+    by_name,
+    inside,
+    is_of_customer,
+    names,
+    passes,
+    selected,
+    value_of,
+)
 
 
 @dataclass(frozen=True)

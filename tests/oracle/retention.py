@@ -13,8 +13,7 @@
 
 from .interval import wilson
 from .model import histories, total_order
-from .selection import (ROLLING, Calendar, as_of_default, by_name, inside, names, passes, selected,
-                        text_of, value_of)
+from .selection import ROLLING, Calendar, as_of_default, by_name, inside, names, passes, selected, text_of, value_of
 
 
 def retention(store, period="week", periods=12, cohort_period=None, clock="calendar", mode="on",

@@ -11,8 +11,17 @@
 * Means (ces, csat's ``mean``) are of the raw scores, also where low is better.
 """
 
-from .interval import (adjusted_difference, agresti_coull, design_effect, mean_of, student, tango,
-                       wald_difference, wald_share, wilson)
+from .interval import (
+    adjusted_difference,
+    agresti_coull,
+    design_effect,
+    mean_of,
+    student,
+    tango,
+    wald_difference,
+    wald_share,
+    wilson,
+)
 from .model import Survey, histories
 from .selection import DAY, Calendar, grouped, inside, names, selected, value_of
 

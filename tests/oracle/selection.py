@@ -6,9 +6,9 @@
 * A column of ``by`` has the name that was asked for, ``customer.x`` included.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
-from typing import Callable
 from zoneinfo import ZoneInfo
 
 MICROSECONDS = 1_000_000

@@ -1,13 +1,28 @@
 """The oracles on cases whose answer is known."""
 
-import random
 from datetime import date, datetime, timezone
 
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
-from oracle import (Filter, Interaction, Journey, Step, Store, Survey, Touchpoint, ces, compare,
-                    conversion, csat, frequency, funnel, nps, retention, timeline)
+from oracle import (
+    Filter,
+    Interaction,
+    Journey,
+    Step,
+    Store,
+    Survey,
+    Touchpoint,
+    ces,
+    compare,
+    conversion,
+    csat,
+    frequency,
+    funnel,
+    nps,
+    retention,
+    timeline,
+)
 from oracle.interval import design_effect, quantile, tango, wilson
 from oracle.selection import DAY, HOUR, Calendar, microseconds
 

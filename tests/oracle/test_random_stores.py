@@ -6,8 +6,15 @@ import pytest
 
 from oracle import frequency, funnel, nps
 from oracle.model import histories
-from oracle.random_stores import (MEASURES, call_arguments, load_into, random_filter, random_question,
-                                  random_store, to_frame)
+from oracle.random_stores import (
+    MEASURES,
+    call_arguments,
+    load_into,
+    random_filter,
+    random_question,
+    random_store,
+    to_frame,
+)
 from oracle.selection import Calendar
 
 

@@ -16,26 +16,32 @@ typedef struct question {
 /* Each names what its measure does differently from the others before it. */
 static const question questions[] = {
     {"nps", "{}"},
-    {"nps", "{\"by\": [\"channel\", \"segment\"], \"period\": \"month\", \"fill\": true, "
-            "\"where\": \"value > 3 or value is null or plan like 'g%'\"}"},
+    {"nps",
+     "{\"by\": [\"channel\", \"segment\"], \"period\": \"month\", \"fill\": true, "
+     "\"where\": \"value > 3 or value is null or plan like 'g%'\"}"},
     {"nps", "{\"by\": [\"stage\", \"customer.age\"], \"which\": \"latest\", \"interval\": \"wald\"}"},
     {"csat", "{\"by\": \"touchpoint\", \"interval\": \"adjusted\", \"confidence\": 0.9}"},
     {"csat", "{\"period\": \"week\", \"time_zone\": \"UTC\", \"week_start\": \"sunday\", \"min_customers\": 2}"},
     {"ces", "{\"by\": [\"plan\", \"count\"], \"which\": \"latest\", \"period\": \"quarter\"}"},
     {"retention", "{\"period\": \"week\", \"periods\": 5}"},
-    {"retention", "{\"period\": \"day\", \"periods\": 9, \"by\": \"plan\", \"clock\": \"rolling\", "
-                  "\"mode\": \"on_or_after\", \"start\": \"touchpoint = 'catalog'\", \"returning\": \"value > 2\", "
-                  "\"cohort_period\": \"month\"}"},
-    {"retention", "{\"period\": \"week\", \"by\": \"customer.tier\", \"start\": \"channel = 'web'\", "
-                  "\"zero\": \"start\", \"fill\": true}"},
+    {"retention",
+     "{\"period\": \"day\", \"periods\": 9, \"by\": \"plan\", \"clock\": \"rolling\", "
+     "\"mode\": \"on_or_after\", \"start\": \"touchpoint = 'catalog'\", \"returning\": \"value > 2\", "
+     "\"cohort_period\": \"month\"}"},
+    {"retention",
+     "{\"period\": \"week\", \"by\": \"customer.tier\", \"start\": \"channel = 'web'\", "
+     "\"zero\": \"start\", \"fill\": true}"},
     {"funnel", "{\"steps\": [\"catalog\", [\"cart\", \"basket\"], \"payment\"], \"within\": \"14d\"}"},
-    {"funnel", "{\"steps\": [\"catalog\", {\"touchpoints\": [\"cart\"], \"where\": \"value > 1\", \"name\": \"dear\", "
-               "\"optional\": true}, {\"where\": \"channel = 'store'\", \"within\": \"20d\"}, \"payment\"], "
-               "\"by\": [\"channel\", \"segment\"], \"attribute_at\": \"last\", \"quantiles\": [0.1, 0.5, 0.99]}"},
-    {"funnel", "{\"steps\": [\"catalog\", \"cart\"], \"by\": \"plan\", \"attribute_at\": \"each\", \"entry\": \"first\", "
-               "\"step_within\": \"9d\", \"period\": \"month\"}"},
+    {"funnel",
+     "{\"steps\": [\"catalog\", {\"touchpoints\": [\"cart\"], \"where\": \"value > 1\", \"name\": \"dear\", "
+     "\"optional\": true}, {\"where\": \"channel = 'store'\", \"within\": \"20d\"}, \"payment\"], "
+     "\"by\": [\"channel\", \"segment\"], \"attribute_at\": \"last\", \"quantiles\": [0.1, 0.5, 0.99]}"},
+    {"funnel",
+     "{\"steps\": [\"catalog\", \"cart\"], \"by\": \"plan\", \"attribute_at\": \"each\", \"entry\": \"first\", "
+     "\"step_within\": \"9d\", \"period\": \"month\"}"},
     {"conversion", "{\"journey\": \"purchase\"}"},
-    {"conversion", "{\"journey\": \"purchase\", \"by\": \"segment\", \"within\": \"40d\", \"attribute_at\": \"step:2\"}"},
+    {"conversion",
+     "{\"journey\": \"purchase\", \"by\": \"segment\", \"within\": \"40d\", \"attribute_at\": \"step:2\"}"},
     {"frequency", "{}"},
     {"frequency", "{\"by\": [\"channel\", \"department\", \"type\"], \"period\": \"month\", \"fill\": true}"},
     {"frequency", "{\"by\": [\"amount\", \"survey\"], \"where\": \"not (about = 'cart') or customer.age >= 30\"}"},
@@ -52,10 +58,12 @@ static inline uint32_t world_random(uint64_t *seed) {
 
 /* The catalogue, in an order of its own; CTM_OK or the first failure. */
 static inline ctm_status world_catalogue(ctm_store *store) {
-  static const char *const touchpoints[][5] = {
-      {"catalog", "digital", "web", "awareness", "marketing"}, {"cart", "digital", "web", "trial", "shop"},
-      {"basket", "physical", "store", "trial", "shop"},        {"payment", "event", NULL, "loyalty", "shop"},
-      {"call", "human", "phone", NULL, "service"},             {"survey", "digital", "email", NULL, "service"}};
+  static const char *const touchpoints[][5] = {{"catalog", "digital", "web", "awareness", "marketing"},
+                                               {"cart", "digital", "web", "trial", "shop"},
+                                               {"basket", "physical", "store", "trial", "shop"},
+                                               {"payment", "event", NULL, "loyalty", "shop"},
+                                               {"call", "human", "phone", NULL, "service"},
+                                               {"survey", "digital", "email", NULL, "service"}};
   static const char *const basket[] = {"cart", "basket"};
   ctm_journey_stage stages[] = {{"awareness", NULL, 0}, {"trial", basket, 2}, {"loyalty", NULL, 0}};
   ctm_journey journey = CTM_JOURNEY_INIT;
@@ -101,7 +109,9 @@ typedef struct world_row {
   char customer[24], key[24];
 } world_row;
 
-static inline int world_rows(int customer) { return 1 + customer * 7 % 11; }
+static inline int world_rows(int customer) {
+  return 1 + customer * 7 % 11;
+}
 
 static inline void world_make(world_row *w, int customer, int number) {
   static const char *const touchpoints[] = {"catalog", "cart", "basket", "payment", "call", "survey"};
