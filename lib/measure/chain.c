@@ -39,7 +39,7 @@ static ctm_status push(ctm__env *env, const ctm__chain_rules *r, ctm__chain_scra
     if (entries == NULL) return CTM_NOMEM;
     scratch->level[s].entries = entries;
   }
-  while (top > 0 && entries[stack[top - 1]].start < start) top--;
+  while (top > 0 && entries[stack[top - 1]].start <= start) top--;
   if (top == scratch->level[s].stack_capacity) {
     stack = ctm__grow(env, stack, &scratch->level[s].stack_capacity, top + 1, sizeof *stack);
     if (stack == NULL) return CTM_NOMEM;
@@ -67,7 +67,7 @@ static int64_t latest_start(const ctm__chain_rules *r, const ctm__chain_scratch 
     high = low + 1;
     if (time[entries[stack[low]].row] + r->gap[s] < time[row]) return -1;
   } else {
-    /* Rows rise along the stack and starts do not: the first that is near enough has the latest start. */
+    /* Rows rise along the stack and starts fall: the first that is near enough has the latest start. */
     while (low < high) {
       size_t middle = low + (high - low) / 2;
       if (time[entries[stack[middle]].row] + r->gap[s] < time[row])
@@ -81,8 +81,7 @@ static int64_t latest_start(const ctm__chain_rules *r, const ctm__chain_scratch 
   return time[found->start] + r->within >= time[row] ? (int64_t)found->start : -1;
 }
 
-static ctm_status climb(ctm__env *env, const ctm__chain_rules *r, ctm__chain_scratch *scratch,
-                        const ctm__history *h) {
+static ctm_status climb(ctm__env *env, const ctm__chain_rules *r, ctm__chain_scratch *scratch, const ctm__history *h) {
   bool opened = false;
   for (size_t i = 0; i < h->rows; i++) {
     uint64_t mask = ctm__history_mask(h, i);
@@ -113,8 +112,8 @@ static ctm_status climb(ctm__env *env, const ctm__chain_rules *r, ctm__chain_scr
 
 /* The step before an entry of step s: the nearest step that can be it, there the earliest row. All entries on a way
  * from `start` to this entry have that very start as their latest: a later one would be this entry's too. */
-static int32_t step_before(const ctm__chain_rules *r, const ctm__chain_scratch *scratch, const int64_t *time,
-                           int32_t s, ctm__chain_entry of, size_t *row) {
+static int32_t step_before(const ctm__chain_rules *r, const ctm__chain_scratch *scratch, const int64_t *time, int32_t s,
+                           ctm__chain_entry of, size_t *row) {
   for (int32_t before = s - 1; before >= 0; before--) {
     const ctm__chain_entry *entries = scratch->level[before].entries;
     for (size_t i = 0; i < scratch->level[before].count && entries[i].row < of.row; i++) {
@@ -128,8 +127,8 @@ static int32_t step_before(const ctm__chain_rules *r, const ctm__chain_scratch *
   return -1;
 }
 
-ctm_status ctm__chain_find(ctm__env *env, const ctm__chain_rules *r, ctm__chain_scratch *scratch,
-                           const ctm__history *h, ctm__chain *chain) {
+ctm_status ctm__chain_find(ctm__env *env, const ctm__chain_rules *r, ctm__chain_scratch *scratch, const ctm__history *h,
+                           ctm__chain *chain) {
   chain->level = 0;
   chain->reached = chain->filled = 0;
   if (h->rows > UINT32_MAX) return ctm__fail(env, CTM_UNSUPPORTED, "a customer with more than 4 billion interactions");

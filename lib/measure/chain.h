@@ -9,11 +9,11 @@ enum { CTM__MOST_STEPS = 64 };
 #define CTM__CHAIN_UNLIMITED INT64_C(4000000000000000000) /* µs; a time added to it does not overflow */
 
 typedef struct ctm__chain_rules {
-  int32_t steps;                /* 1 … 64; step s is bit s - 1 of masks */
-  bool first;                   /* only the first match of step 1 opens */
-  bool plain;                   /* no gaps, no direct or optional steps: made by ctm__chain_rules_complete */
-  int64_t within;               /* from step 1, inclusive */
-  int64_t low;                  /* step 1's time: low <= t < low + span */
+  int32_t steps;  /* 1 … 64; step s is bit s - 1 of masks */
+  bool first;     /* only the first match of step 1 opens */
+  bool plain;     /* no gaps, no direct or optional steps: made by ctm__chain_rules_complete */
+  int64_t within; /* from step 1, inclusive */
+  int64_t low;    /* step 1's time: low <= t < low + span */
   uint64_t span;
   int64_t gap[CTM__MOST_STEPS]; /* to a step from the one before it in the chain, inclusive */
   uint64_t direct, optional;
@@ -24,7 +24,7 @@ typedef struct ctm__chain_rules {
 typedef struct ctm__history {
   size_t rows;
   const int64_t *time;
-  const int32_t *codes;    /* by row; the steps a row matches are by_code[codes[row]] … */
+  const int32_t *codes; /* by row; the steps a row matches are by_code[codes[row]] … */
   const uint64_t *by_code;
   const uint64_t *masks; /* … or, when this is not NULL, masks[row] */
 } ctm__history;
@@ -33,7 +33,8 @@ typedef struct ctm__chain {
   int32_t level;    /* the highest step reached; 0: never entered */
   uint64_t reached; /* steps at which some chain ends */
   uint64_t filled;  /* steps of the chosen chain */
-  int64_t deadline; /* some chain as far as this one could go on until then, exclusive; of no meaning at the last step */
+  int64_t
+      deadline; /* some chain as far as this one could go on until then, exclusive; of no meaning at the last step */
   size_t row[CTM__MOST_STEPS];   /* of filled steps */
   int64_t took[CTM__MOST_STEPS]; /* µs from the step before; of reached steps after the first */
 } ctm__chain;
@@ -47,7 +48,7 @@ typedef struct ctm__chain_scratch {
   struct {
     ctm__chain_entry *entries; /* the chains that end at this step: where, and the latest possible start */
     size_t count, capacity;
-    uint32_t *stack; /* entries that no later one beats: starts never rise */
+    uint32_t *stack; /* entries that no later one matches: starts fall */
     size_t stack_count, stack_capacity;
     int64_t deadline;
   } level[CTM__MOST_STEPS];
@@ -103,8 +104,8 @@ static inline void ctm__chain_trace(const ctm__chain_rules *rules, const ctm__hi
 }
 
 /* Plain rules, any start, and no row matches two steps: step_of[code] is its step, or steps + 2 for none. */
-static inline void ctm__chain_find_single(const ctm__chain_rules *rules, const uint8_t *step_of,
-                                          const ctm__history *h, ctm__chain *chain) {
+static inline void ctm__chain_find_single(const ctm__chain_rules *rules, const uint8_t *step_of, const ctm__history *h,
+                                          ctm__chain *chain) {
   int64_t until[CTM__MOST_STEPS + 3];
   int32_t level = 0, steps = rules->steps;
   size_t last = 0;

@@ -33,8 +33,8 @@ static ctm_status bind(ctm__env *env, ctm__bound *bound) {
   if (journey->stage_count == 0) return ctm__fail(env, CTM_INVALID, "journey \"%s\" has no stages", q->journey);
   if (journey->stage_count > CTM__MOST_STEPS)
     return ctm__fail(env, CTM_UNSUPPORTED, "journey \"%s\" has more than %d stages", q->journey, CTM__MOST_STEPS);
-  CTM__TRY(ctm__funnel_plan_make(env, bound, journey->stage_count, q->o.within > 0 ? q->o.within : journey->within,
-                                 &p));
+  CTM__TRY(
+      ctm__funnel_plan_make(env, bound, journey->stage_count, q->o.within > 0 ? q->o.within : journey->within, &p));
   p->version = journey->version;
   p->known_count = journey->stage_count;
   p->known = ctm__calloc(env, p->known_count + 1, 1);
@@ -89,8 +89,8 @@ ctm_status ctm_conversion(ctm_store *store, const ctm_selection *selection, cons
   if (result != NULL) *result = NULL;
   status = ctm__enter(store);
   if (status != CTM_OK) return status;
-  status = ctm__leave(store, ctm__options_take(&store->env, "ctm_funnel_options", given, &defaults.o,
-                                               sizeof question.o, sizeof question.o, &question.o));
+  status = ctm__leave(store, ctm__options_take(&store->env, "ctm_funnel_options", given, &defaults.o, sizeof question.o,
+                                               sizeof question.o, &question.o));
   if (status != CTM_OK) return status;
   return ctm__ask_typed(store, &ctm__conversion_measure, selection, &question, result);
 }

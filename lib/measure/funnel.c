@@ -7,7 +7,8 @@
 #include "intervals.h"
 #include "query.h"
 
-/* ---- options ------------------------------------------------------------------------------------------------------ */
+/* ---- options ------------------------------------------------------------------------------------------------------
+ */
 
 static const double default_quantiles[] = {0.5, 0.9};
 
@@ -83,7 +84,8 @@ static ctm_status funnel_check(ctm__env *env, const ctm__query *query) {
   return ctm__funnel_check(env, query);
 }
 
-/* ---- binding ------------------------------------------------------------------------------------------------------ */
+/* ---- binding ------------------------------------------------------------------------------------------------------
+ */
 
 ctm_status ctm__funnel_plan_make(ctm__env *env, ctm__bound *bound, size_t steps, int64_t within,
                                  ctm__funnel_plan **plan) {
@@ -173,7 +175,8 @@ void ctm__funnel_unbind(ctm__env *env, ctm__bound *bound) {
   bound->own = NULL;
 }
 
-/* ---- sums --------------------------------------------------------------------------------------------------------- */
+/* ---- sums ---------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct numbers {
   int64_t *items;
@@ -182,12 +185,12 @@ typedef struct numbers {
 
 /* One group at one step. */
 typedef struct cell {
-  int64_t customers;           /* reached the step */
-  int64_t last;                /* got just here */
-  int64_t open;                /* of those, without any limit of time */
-  uint64_t sum_low, sum_high;  /* of the µs from the step before: 128 bits */
-  numbers took;                /* those µs, when quantiles are asked for */
-  numbers deadlines;           /* of `last`: those that the as_of known so far leaves open */
+  int64_t customers;          /* reached the step */
+  int64_t last;               /* got just here */
+  int64_t open;               /* of those, without any limit of time */
+  uint64_t sum_low, sum_high; /* of the µs from the step before: 128 bits */
+  numbers took;               /* those µs, when quantiles are asked for */
+  numbers deadlines;          /* of `last`: those that the as_of known so far leaves open */
 } cell;
 
 typedef struct sums {
@@ -277,7 +280,8 @@ static inline ctm_status number_add(ctm__env *env, numbers *n, int64_t number) {
   return CTM_OK;
 }
 
-/* ---- feeding ------------------------------------------------------------------------------------------------------ */
+/* ---- feeding ------------------------------------------------------------------------------------------------------
+ */
 
 static ctm_status room(ctm__env *env, void *array, size_t *capacity, size_t needed, size_t item_size) {
   void **at = array;
@@ -314,7 +318,8 @@ static inline ctm_status count_chain(ctm__env *env, const ctm__bound *bound, ctm
     if (dimension->kind == CTM__DIMENSION_ROW)
       codes[d] = code_along(p, dimension, b, base, rows, chain);
     else
-      codes[d] = ctm__dimension_code(dimension, b, base + (rows != NULL ? rows[chain->row[0]] : chain->row[0]), customer);
+      codes[d] =
+          ctm__dimension_code(dimension, b, base + (rows != NULL ? rows[chain->row[0]] : chain->row[0]), customer);
   }
   CTM__TRY(ctm__groups_at(env, &worker->groups, codes, &group));
   if (CTM__UNLIKELY((size_t)group >= to->groups)) CTM__TRY(room_for_groups(env, to, (size_t)group + 1));
@@ -445,7 +450,9 @@ ctm_status ctm__funnel_feed(ctm__env *env, const ctm__bound *bound, ctm__worker 
   if (p->any_where || p->each) CTM__TRY(masks_of_batch(env, p, to, b));
   for (size_t i = 0; i < b->histories; i++) {
     uint64_t base = b->starts[i];
-    ctm__history h = {.rows = (size_t)(b->starts[i + 1] - base), .time = b->time + base, .codes = codes + base,
+    ctm__history h = {.rows = (size_t)(b->starts[i + 1] - base),
+                      .time = b->time + base,
+                      .codes = codes + base,
                       .by_code = p->by_code};
     if (p->step_of != NULL) {
       ctm__chain_find_single(&p->rules, p->step_of, &h, &chain);
@@ -456,14 +463,14 @@ ctm_status ctm__funnel_feed(ctm__env *env, const ctm__bound *bound, ctm__worker 
       if (p->any_where) h.masks = to->masks + (base - b->starts[0]);
       CTM__TRY(find(env, p, to, &h, &chain));
     }
-    if (chain.level > 0)
-      CTM__TRY(count_chain(env, bound, worker, b, base, NULL, &chain, ctm__batch_customer(b, i)));
+    if (chain.level > 0) CTM__TRY(count_chain(env, bound, worker, b, base, NULL, &chain, ctm__batch_customer(b, i)));
   }
 out:
   return status;
 }
 
-/* ---- states ------------------------------------------------------------------------------------------------------- */
+/* ---- states -------------------------------------------------------------------------------------------------------
+ */
 
 /* What two parts say of the steps must be the same: `names` may hold NULL, where nothing is said. */
 static ctm_status agree(ctm__env *env, const ctm__query *query, sums *s, int32_t steps, const char *const *names,
@@ -567,7 +574,9 @@ out:
   return status;
 }
 
-static ctm_status damaged(ctm__env *env) { return ctm__fail(env, CTM_CORRUPT, "the saved state is damaged"); }
+static ctm_status damaged(ctm__env *env) {
+  return ctm__fail(env, CTM_CORRUPT, "the saved state is damaged");
+}
 
 static ctm_status read_customers(ctm__env *env, ctm__reader *r, int64_t *customers) {
   uint64_t number = 0;
@@ -672,7 +681,8 @@ out:
   return status;
 }
 
-/* ---- finishing ---------------------------------------------------------------------------------------------------- */
+/* ---- finishing ----------------------------------------------------------------------------------------------------
+ */
 
 typedef struct finishing {
   const sums *s;
@@ -788,8 +798,7 @@ static ctm_status add_notes(ctm__env *env, const ctm__finish *with, const sums *
   size_t name = 0;
   ctm_status status = CTM_OK;
   if (with->date_only)
-    CTM__TRY(ctm__result_note(
-        env, r, "some times are dates only: the order within a day is the order of recording"));
+    CTM__TRY(ctm__result_note(env, r, "some times are dates only: the order within a day is the order of recording"));
   if (with->query->measure == &ctm__conversion_measure) {
     const ctm__conversion_question *q = with->query->options;
     if (s->version_low > 0 && s->version_low == s->version_high)
@@ -844,7 +853,8 @@ out:
   return status;
 }
 
-/* ---- the measure --------------------------------------------------------------------------------------------------- */
+/* ---- the measure ---------------------------------------------------------------------------------------------------
+ */
 
 static const ctm__option options[] = {
     {"steps", CTM__OPTION_STEPS, offsetof(ctm__funnel_question, steps), 0, "null", NULL, NULL, 0, 0,
@@ -881,8 +891,8 @@ ctm_status ctm_funnel(ctm_store *store, const ctm_selection *selection, const ct
   if (result != NULL) *result = NULL;
   status = ctm__enter(store);
   if (status != CTM_OK) return status;
-  status = ctm__leave(store, ctm__options_take(&store->env, "ctm_funnel_options", given, &defaults.o,
-                                               sizeof question.o, sizeof question.o, &question.o));
+  status = ctm__leave(store, ctm__options_take(&store->env, "ctm_funnel_options", given, &defaults.o, sizeof question.o,
+                                               sizeof question.o, &question.o));
   if (status != CTM_OK) return status;
   return ctm__ask_typed(store, &ctm__funnel_measure, selection, &question, result);
 }

@@ -43,18 +43,50 @@ typedef struct ctm__funnel_plan {
 } ctm__funnel_plan;
 
 /* Options that both have, for their tables. */
-#define CTM__FUNNEL_OPTIONS(type)                                                                                     \
-  {"within", CTM__OPTION_DURATION, offsetof(type, o.within), 0, "null", "us", NULL, 0, 0,                             \
-   "longest time from step 1, inclusive"},                                                                            \
-      {"step_within", CTM__OPTION_DURATION, offsetof(type, o.step_within), 0, "null", "us", NULL, 0, 0,               \
-       "longest time from the step before, inclusive"},                                                               \
-      {"entry", CTM__OPTION_CHOICE, offsetof(type, o.entry), 0, "\"any\"", NULL, "any|first", 0, 0,                   \
-       "which interactions may be step 1: any that matches, or only a customer's first"},                             \
-      {"attribute_at", CTM__OPTION_TEXT, offsetof(type, o.attribute_at), 0, "\"first\"", NULL, NULL, 0, 0,            \
-       "whose value of an interaction's attribute in by counts: first, last, step:N, each"},                          \
-  {                                                                                                                   \
+#define CTM__FUNNEL_OPTIONS(type)                                                                                      \
+  {"within",                                                                                                           \
+   CTM__OPTION_DURATION,                                                                                               \
+   offsetof(type, o.within),                                                                                           \
+   0,                                                                                                                  \
+   "null",                                                                                                             \
+   "us",                                                                                                               \
+   NULL,                                                                                                               \
+   0,                                                                                                                  \
+   0,                                                                                                                  \
+   "longest time from step 1, inclusive"},                                                                             \
+      {"step_within",                                                                                                  \
+       CTM__OPTION_DURATION,                                                                                           \
+       offsetof(type, o.step_within),                                                                                  \
+       0,                                                                                                              \
+       "null",                                                                                                         \
+       "us",                                                                                                           \
+       NULL,                                                                                                           \
+       0,                                                                                                              \
+       0,                                                                                                              \
+       "longest time from the step before, inclusive"},                                                                \
+      {"entry",                                                                                                        \
+       CTM__OPTION_CHOICE,                                                                                             \
+       offsetof(type, o.entry),                                                                                        \
+       0,                                                                                                              \
+       "\"any\"",                                                                                                      \
+       NULL,                                                                                                           \
+       "any|first",                                                                                                    \
+       0,                                                                                                              \
+       0,                                                                                                              \
+       "which interactions may be step 1: any that matches, or only a customer's first"},                              \
+      {"attribute_at",                                                                                                 \
+       CTM__OPTION_TEXT,                                                                                               \
+       offsetof(type, o.attribute_at),                                                                                 \
+       0,                                                                                                              \
+       "\"first\"",                                                                                                    \
+       NULL,                                                                                                           \
+       NULL,                                                                                                           \
+       0,                                                                                                              \
+       0,                                                                                                              \
+       "whose value of an interaction's attribute in by counts: first, last, step:N, each"},                           \
+  {                                                                                                                    \
     "quantiles", CTM__OPTION_REALS, offsetof(type, o.quantiles), offsetof(type, o.quantile_count), "[0.5, 0.9]", NULL, \
-        NULL, 0, 1, "quantiles of the seconds from the step before"                                                   \
+        NULL, 0, 1, "quantiles of the seconds from the step before"                                                    \
   }
 
 ctm_status ctm__funnel_check(ctm__env *env, const ctm__query *query);
