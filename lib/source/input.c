@@ -1,10 +1,12 @@
-/* Bytes of a file or of memory, plain or gzip, in pieces. */
+/* Bytes of a file or of memory, plain or gzip, in pieces. CTM_NO_ZLIB leaves gzip out: it is recognised and refused. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#ifndef CTM_NO_ZLIB
 #include <zlib.h>
+#endif
 
 #include "source.h"
 
@@ -21,20 +23,14 @@ struct ctm__input {
   bool gzip;
   bool member_open; /* inside a gzip member */
   bool raw_end;
+#ifndef CTM_NO_ZLIB
   z_stream z;
+#endif
   uint8_t *chunk; /* raw bytes: the start of a plain file, all of a gzip one */
   size_t chunk_at, chunk_length;
   uint8_t *peeked;
   size_t peeked_at, peeked_length;
 };
-
-static voidpf gzip_alloc(voidpf opaque, uInt items, uInt size) {
-  return ctm__alloc(((ctm__input *)opaque)->env, (size_t)items * size);
-}
-
-static void gzip_free(voidpf opaque, voidpf memory) {
-  ctm__free(((ctm__input *)opaque)->env, memory);
-}
 
 static ctm_status input_new(ctm__env *env, const char *name, ctm__input **out) {
   ctm__input *input = ctm__calloc(env, 1, sizeof *input);
@@ -124,24 +120,28 @@ static bool gzip_magic(const ctm__input *input) {
   return input->chunk_length - input->chunk_at >= 2 && p[0] == 0x1f && p[1] == 0x8b;
 }
 
+#ifndef CTM_NO_ZLIB
+static voidpf gzip_alloc(voidpf opaque, uInt items, uInt size) {
+  return ctm__alloc(((ctm__input *)opaque)->env, (size_t)items * size);
+}
+
+static void gzip_free(voidpf opaque, voidpf memory) {
+  ctm__free(((ctm__input *)opaque)->env, memory);
+}
+
 static ctm_status gzip_fail(ctm__env *env, const ctm__input *input, int code) {
   if (code == Z_MEM_ERROR) return ctm__fail(env, CTM_NOMEM, "out of memory while reading '%s'", input->name);
   return ctm__fail(env, CTM_CORRUPT, "'%s' is damaged: %s", input->name,
                    input->z.msg != NULL ? input->z.msg : "the gzip data cannot be read");
 }
 
-static ctm_status begin(ctm__env *env, ctm__input *input) {
-  ctm_status status = fill(env, input, 2);
-  if (status != CTM_OK) return status;
-  if (gzip_magic(input)) {
-    input->z.zalloc = gzip_alloc;
-    input->z.zfree = gzip_free;
-    input->z.opaque = input;
-    int code = inflateInit2(&input->z, 16 + MAX_WBITS);
-    if (code != Z_OK) return gzip_fail(env, input, code);
-    input->gzip = input->member_open = true;
-  }
-  input->begun = true;
+static ctm_status gzip_begin(ctm__env *env, ctm__input *input) {
+  input->z.zalloc = gzip_alloc;
+  input->z.zfree = gzip_free;
+  input->z.opaque = input;
+  int code = inflateInit2(&input->z, 16 + MAX_WBITS);
+  if (code != Z_OK) return gzip_fail(env, input, code);
+  input->gzip = input->member_open = true;
   return CTM_OK;
 }
 
@@ -194,6 +194,35 @@ static ctm_status read_gzip(ctm__env *env, ctm__input *input, void *buffer, size
       return gzip_fail(env, input, code);
   }
   return CTM_OK;
+}
+
+static void gzip_end(ctm__input *input) {
+  inflateEnd(&input->z);
+}
+#else
+static ctm_status gzip_begin(ctm__env *env, ctm__input *input) {
+  return ctm__fail(env, CTM_UNSUPPORTED, "'%s' is compressed by gzip, which this libctm was built without",
+                   input->name);
+}
+
+/* Never called: no input begins as gzip. */
+static ctm_status read_gzip(ctm__env *env, ctm__input *input, void *buffer, size_t room, size_t *got) {
+  (void)buffer;
+  (void)room;
+  *got = 0;
+  return gzip_begin(env, input);
+}
+
+static void gzip_end(ctm__input *input) {
+  (void)input;
+}
+#endif
+
+static ctm_status begin(ctm__env *env, ctm__input *input) {
+  ctm_status status = fill(env, input, 2);
+  if (status == CTM_OK && gzip_magic(input)) status = gzip_begin(env, input);
+  if (status == CTM_OK) input->begun = true;
+  return status;
 }
 
 static ctm_status read_decoded(ctm__env *env, ctm__input *input, void *buffer, size_t room, size_t *got) {
@@ -251,7 +280,7 @@ void ctm__input_progress(const ctm__input *input, int64_t *done, int64_t *total)
 
 void ctm__input_close(ctm__env *env, ctm__input *input) {
   if (input == NULL) return;
-  if (input->gzip) inflateEnd(&input->z);
+  if (input->gzip) gzip_end(input);
   if (input->file >= 0) close(input->file);
   ctm__free(env, input->peeked);
   ctm__free(env, input->chunk);
