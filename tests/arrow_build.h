@@ -108,7 +108,7 @@ static inline made made_texts(const char *name, const char *format, const char *
       int32_t size = texts[i] != NULL ? (int32_t)strlen(texts[i]) : 0;
       memcpy(views + 16 * i, &size, 4);
       if (size <= 12) {
-        if (size > 0) memcpy(views + 16 * i + 4, texts[i], (size_t)size);
+        for (int32_t c = 0; c < size; c++) views[16 * i + 4 + c] = texts[i][c]; /* gcc 12 sees memcpy overrun */
         continue;
       }
       memcpy(views + 16 * i + 4, texts[i], 4);

@@ -92,7 +92,7 @@ ctm_status ctm__read_uint(ctm__env *env, ctm__reader *r, uint64_t *value) {
 }
 
 ctm_status ctm__read_int(ctm__env *env, ctm__reader *r, int64_t *value) {
-  uint64_t raw;
+  uint64_t raw = 0;
   ctm_status status = ctm__read_uint(env, r, &raw);
   if (status == CTM_OK) *value = (int64_t)((raw >> 1) ^ (0 - (raw & 1)));
   return status;
@@ -117,8 +117,8 @@ ctm_status ctm__read_bytes(ctm__env *env, ctm__reader *r, const uint8_t **bytes,
 
 ctm_status ctm__read_string(ctm__env *env, ctm__reader *r, char **text) {
   uint8_t present = 0;
-  const uint8_t *bytes;
-  size_t length;
+  const uint8_t *bytes = NULL;
+  size_t length = 0;
   ctm_status status = ctm__read_u8(env, r, &present);
   *text = NULL;
   if (status != CTM_OK || present == 0) return status;
@@ -131,7 +131,7 @@ ctm_status ctm__read_string(ctm__env *env, ctm__reader *r, char **text) {
 }
 
 ctm_status ctm__read_count(ctm__env *env, ctm__reader *r, size_t *count) {
-  uint64_t value;
+  uint64_t value = 0;
   ctm_status status = ctm__read_uint(env, r, &value);
   if (status != CTM_OK) return status;
   if (value > r->length - r->at) return cut_short(env);
