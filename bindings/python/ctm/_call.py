@@ -20,27 +20,25 @@ class Watch:
     def __init__(self, progress: Progress | None = None):
         self.progress = progress
         self.raised: BaseException | None = None
+        self.stopped = False
         self.handle = ffi.new_handle(self)
 
 
-def _raised(_type, value, _trace):
-    """An exception left the callback (Ctrl-C among them): keep it, and stop the work."""
-    _current.raised = value
+def _raised(kind: Any, value: Any, trace: Any) -> int:
+    """An exception came between the callback's lines, as Ctrl-C may: keep it, and stop the work."""
+    if trace is not None and (data := trace.tb_frame.f_locals.get("data")) is not None:
+        ffi.from_handle(data).raised = value
     return 1
 
 
-class _Current:
-    raised: BaseException | None = None
-
-
-_current = _Current()
-
-
-@ffi.def_extern(name="_ctm_progress", error=1, onerror=_raised)
-def _progress(data, stage, done, total):
+@ffi.def_extern(name="_ctm_progress", error=1, onerror=_raised)  # type: ignore[untyped-decorator]
+def _progress(data: Any, stage: Any, done: int, total: int) -> int:
     watch = ffi.from_handle(data)
     try:
+        if watch.raised is not None:  # the library asks once more before it stops
+            return 1
         if watch.progress is not None and watch.progress(ffi.string(stage).decode(), done, total) is False:
+            watch.stopped = True
             return 1
     except BaseException as error:  # kept, and raised again when the call has returned
         watch.raised = error
@@ -64,18 +62,26 @@ def string(pointer: Any) -> str | None:
 
 def raise_error(status: int, error: Any, watch: Watch | None = None) -> None:
     """Raise for a status, with the message of a ctm_error."""
-    raised = watch.raised if watch is not None and watch.raised is not None else _current.raised
-    _current.raised = None
-    if status == lib.CTM_CANCELLED and raised is not None:
-        if watch is not None:
-            watch.raised = None
-        raise raised
+    if watch is not None:
+        interrupted(watch)
+        if status == lib.CTM_CANCELLED and not watch.stopped:
+            # Nobody asked to stop, so an interrupt came while another was being kept.
+            raise KeyboardInterrupt
     raise _errors.make(status, ffi.string(error.message).decode(errors="replace"), error.sqlite_code)
+
+
+def interrupted(watch: Watch) -> None:
+    """Raise what was raised inside the callback, also when the work was done before it could be stopped."""
+    if watch.raised is not None:
+        raised, watch.raised = watch.raised, None
+        raise raised
 
 
 def check(status: int, error: Any, watch: Watch | None = None) -> None:
     if status != lib.CTM_OK:
         raise_error(status, error, watch)
+    elif watch is not None:
+        interrupted(watch)
 
 
 def _json(value: Any) -> Any:
