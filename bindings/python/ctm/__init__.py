@@ -7,8 +7,31 @@
 [100.0]
 """
 
-from ctm import _errors
-from ctm._errors import *  # noqa: F403
+from ctm._errors import (
+    AmbiguousError,
+    BusyError,
+    CancelledError,
+    CorruptError,
+    DataError,
+    Error,
+    ForkedError,
+    FormatError,
+    FullError,
+    InternalError,
+    InvalidError,
+    MissingError,
+    NewerError,
+    NoMemoryError,
+    QuerySyntaxError,
+    ReadOnlyError,
+    SQLiteError,
+    StaleError,
+    StorageError,
+    TimeZoneError,
+    UnknownError,
+    UnsupportedError,
+    WrongTypeError,
+)
 from ctm._frames import ces, conversion, csat, frequency, funnel, nps, retention
 from ctm._library import describe, version
 from ctm._measures import Measures
@@ -18,18 +41,40 @@ from ctm._steps import Step, step
 from ctm._store import Frame, Recorder, Report, Store, frame
 from ctm._store import open_store as open
 
-Error = _errors.Error
 __version__ = version()
 
 __all__ = [
+    "AmbiguousError",
+    "BusyError",
+    "CancelledError",
+    "CorruptError",
+    "DataError",
+    "Error",
+    "ForkedError",
+    "FormatError",
     "Frame",
+    "FullError",
+    "InternalError",
+    "InvalidError",
     "Measures",
+    "MissingError",
+    "NewerError",
+    "NoMemoryError",
+    "QuerySyntaxError",
+    "ReadOnlyError",
     "Recorder",
     "Report",
     "Result",
+    "SQLiteError",
+    "StaleError",
     "State",
     "Step",
+    "StorageError",
     "Store",
+    "TimeZoneError",
+    "UnknownError",
+    "UnsupportedError",
+    "WrongTypeError",
     "ces",
     "conversion",
     "csat",
@@ -43,4 +88,3 @@ __all__ = [
     "step",
     "version",
 ]
-__all__ += _errors.__all__  # noqa: PLE0605

@@ -404,7 +404,7 @@ def load(
     A column that is not named is looked for under its own name: customer, time, touchpoint, channel, value, survey,
     score, about, text, case, key.
     """
-    given = dict(
+    given: dict[str, Any] = dict(
         customer=_identities(customer), time=time, touchpoint=touchpoint, channel=channel, value=value, survey=survey,
         score=score, about=about, text=text, case=case, key=key, stage=stage, segment=segment,
         attributes=_several(attribute or []), customer_attributes=_several(customer_attribute or []),

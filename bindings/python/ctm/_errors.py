@@ -151,4 +151,28 @@ def make(status: int, message: str, sqlite_code: int = 0) -> Error:
     return error
 
 
-__all__ = sorted({"Error"} | {kind.__name__ for kind in CLASSES.values()})
+__all__ = [
+    "AmbiguousError",
+    "BusyError",
+    "CancelledError",
+    "CorruptError",
+    "DataError",
+    "Error",
+    "ForkedError",
+    "FormatError",
+    "FullError",
+    "InternalError",
+    "InvalidError",
+    "MissingError",
+    "NewerError",
+    "NoMemoryError",
+    "QuerySyntaxError",
+    "ReadOnlyError",
+    "SQLiteError",
+    "StaleError",
+    "StorageError",
+    "TimeZoneError",
+    "UnknownError",
+    "UnsupportedError",
+    "WrongTypeError",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,9 +11,9 @@ from ctm._native import ffi, lib
 from ctm._result import Result
 from ctm._steps import Step
 
-Time = "str | int | dt.datetime | dt.date | None"
-Duration = "str | int | dt.timedelta | None"
-By = "str | Sequence[str] | None"
+Time = str | int | dt.datetime | dt.date | None
+Duration = str | int | dt.timedelta | None
+By = str | Sequence[str] | None
 
 
 class Measures:
@@ -67,7 +68,9 @@ class Measures:
         )
         if status != lib.CTM_OK:
             self._raise(status, watch)
-        return Result(out[0])
+        result = Result(out[0])
+        _call.interrupted(watch)
+        return result
 
     def _raise(self, status: int, watch: _call.Watch | None = None) -> None:
         error = ffi.new("ctm_error *")

@@ -446,9 +446,11 @@ def _heat(p: _Picture, rows: Sequence[Row], offsets: Sequence[int], itself: bool
             return [[tell(at[y, x]) if (y, x) in at else none for x in offsets] for y in places]
 
         plain = layer in ("itself", "open")
+        shares = grid(lambda row: row["retention_rate"], None)
+        ones = grid(lambda row: 1, None)
 
         p.figure.add_heatmap(
-            x=list(offsets), y=_edges(places), xgap=2, ygap=2, z=grid(lambda row, plain=plain: 1 if plain else row["retention_rate"], None),
+            x=list(offsets), y=_edges(places), xgap=2, ygap=2, z=ones if plain else shares,
             text=grid(lambda row: f"<i>{row['customers']:,}…</i>" if row["retention_rate"] is None
                       else _percent(row["retention_rate"], digits), ""),
             texttemplate="%{text}" if len(offsets) <= (16 if small else 26) else None,

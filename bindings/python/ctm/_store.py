@@ -6,12 +6,14 @@ import datetime as dt
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ctm import _call, _catalogue, _columns
 from ctm._measures import Measures
 from ctm._native import ffi, lib
 from ctm._result import Result
+
+_Self = TypeVar("_Self", bound="Catalogued")
 
 
 class Catalogued(Measures):
@@ -34,7 +36,7 @@ class Catalogued(Measures):
             self._closed = True
             ffi.release(self._pointer)
 
-    def __enter__(self):
+    def __enter__(self: _Self) -> _Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -50,6 +52,8 @@ class Catalogued(Measures):
     def _check(self, status: int, watch: _call.Watch | None = None) -> None:
         if status != lib.CTM_OK:
             self._raise(status, watch)
+        elif watch is not None:
+            _call.interrupted(watch)
 
     @property
     def touchpoints(self) -> _catalogue.Touchpoints:
@@ -527,5 +531,8 @@ def frame(
     stream = _columns.Stream(source)
     out = ffi.new("ctm_store **")
     error = ffi.new("ctm_error *")
-    _call.check(lib.ctm_open_frame(stream.pointer, mapping.options, options, out, error), error, watch)
-    return Frame(out[0])
+    status = lib.ctm_open_frame(stream.pointer, mapping.options, options, out, error)
+    made = Frame(out[0]) if out[0] else None
+    _call.check(status, error, watch)
+    assert made is not None
+    return made
