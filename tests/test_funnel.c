@@ -396,6 +396,29 @@ START_TEST(attributes_are_read_along_the_chain) {
 }
 END_TEST
 
+START_TEST(empty_periods_are_filled_when_asked) {
+  ctm_store *store = memory(NULL);
+  ctm_result *r;
+  const char *json = "{\"steps\": [\"A\", \"B\"], \"period\": \"day\", \"by\": \"channel\", \"fill\": true}";
+  record(store, "x", CTM_DAYS(1), "A", "web");
+  record(store, "x", CTM_DAYS(9), "B", "app"); /* the period is that of step 1 */
+  record(store, "y", CTM_DAYS(3), "A", "web");
+  record(store, "z", CTM_DAYS(5), "A", "app");
+  r = ask(store, "funnel", json);
+  ck_assert_int_eq(ctm_result_rows(r), 8); /* app on day 5; web on days 1, 2, 3 */
+  for (int64_t row = 0; row < 8; row++) {
+    static const int64_t days[] = {5, 1, 2, 3}, customers[] = {1, 0, 1, 1, 0, 0, 1, 0};
+    ck_assert_int_eq(whole(r, row, "period"), days[row / 2]);
+    ck_assert_int_eq(whole(r, row, "step"), row % 2 + 1);
+    ck_assert_int_eq(whole(r, row, "customers"), customers[row]);
+    ck_assert_str_eq(ctm_result_text(r, row, 0), row < 2 ? "app" : "web");
+    ck_assert_int_eq(null(r, row, "conversion_rate"), days[row / 2] == 2);
+  }
+  ctm_result_free(r);
+  ctm_close(store);
+}
+END_TEST
+
 static bool has_note(const ctm_result *r, const char *words) {
   for (int32_t i = 0; i < ctm_result_note_count(r); i++)
     if (strstr(ctm_result_note(r, i), words) != NULL) return true;
@@ -919,6 +942,7 @@ int main(void) {
   tcase_add_test(numbers, one_interaction_fills_one_step_in_the_order_of_recording);
   tcase_add_test(numbers, windows_close_at_as_of);
   tcase_add_test(numbers, attributes_are_read_along_the_chain);
+  tcase_add_test(numbers, empty_periods_are_filled_when_asked);
   tcase_add_test(numbers, names_that_nobody_knows_are_noted);
   tcase_add_test(numbers, bad_questions_are_refused);
   tcase_add_test(numbers, structs_ask_as_json_does);
