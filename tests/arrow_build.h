@@ -108,12 +108,13 @@ static inline made made_texts(const char *name, const char *format, const char *
       int32_t size = texts[i] != NULL ? (int32_t)strlen(texts[i]) : 0;
       memcpy(views + 16 * i, &size, 4);
       if (size <= 12) {
-        for (int32_t c = 0; c < size; c++) views[16 * i + 4 + c] = texts[i][c]; /* gcc 12 sees memcpy overrun */
+        for (int32_t c = 0; c < size; c++)
+          views[16 * i + 4 + c] = texts[i][c]; /* no memcpy: gcc 12 thinks it overruns */
         continue;
       }
       memcpy(views + 16 * i + 4, texts[i], 4);
       memcpy(views + 16 * i + 12, &at, 4);
-      memcpy(data + at, texts[i], (size_t)size);
+      for (int32_t c = 0; c < size; c++) data[at + c] = texts[i][c];
       at += size;
     }
     *sizes = at;
