@@ -3,6 +3,7 @@
 import ctm
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset  # noqa: F401  (what the first reading of Parquet would import)
 import pyarrow.parquet as pq
 
 from bench.peers import NEWCOMER, STEPS, THREADS, Peer

@@ -13,6 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from bench import answers, generate, tables
 from bench.participant import PLACES
 from bench.peers import THREADS
@@ -103,9 +105,8 @@ def participate(name, source, directory, options, tasks):
 
 
 def compare(lines):
-    """Mark every answer as equal to the first of its task or not, with what differs, and drop it. How many differ."""
+    """Mark every answer as equal to the first of its task or not, with what differs, and drop it."""
     firsts = {}
-    different = 0
     for line in lines:
         if "answer" not in line:
             continue
@@ -117,8 +118,6 @@ def compare(lines):
         line["equal"] = found is None
         if found is not None:
             line["difference"] = f"{who} and {line['participant']}: {found}"
-            different += 1
-    return different
 
 
 def measure(options):
@@ -129,8 +128,9 @@ def measure(options):
         with tempfile.TemporaryDirectory(dir=options.data, prefix="run-") as directory:
             lines += participate(name, source, Path(directory), options, tasks)
     compare(lines)
-    about = {"customers": options.customers, "runs": options.runs, "threads": THREADS, "machine": machine()}
-    about["date"] = dt.date.today().isoformat()
+    interactions = pq.ParquetFile(source).metadata.num_rows
+    about = {"customers": options.customers, "interactions": interactions, "runs": options.runs, "threads": THREADS}
+    about.update(machine=machine(), date=dt.date.today().isoformat())
     lines.insert(0, about)
     path = options.data / f"results-{options.customers}.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))

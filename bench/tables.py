@@ -59,10 +59,9 @@ def about(lines):
     """What was measured where."""
     run = lines[0]
     machine = run["machine"]
-    rows = next((line["interactions"] for line in lines if "interactions" in line), None)
     return (
-        f"{run['customers']:,} customers{f', {rows:,} interactions' if rows else ''}; {run['threads']} threads, the "
-        f"fastest of {run['runs']} warm runs; {machine['processor']}, {machine['processors']} processors, "
+        f"{run['customers']:,} customers, {run['interactions']:,} interactions; {run['threads']} threads, the fastest "
+        f"of {run['runs']} warm runs; {machine['processor']}, {machine['processors']} processors, "
         f"{machine['memory'] / 2**30:.0f} GB, load {machine['load']}; {run['date']}."
     )
 

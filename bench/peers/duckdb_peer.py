@@ -1,4 +1,4 @@
-"""DuckDB: a table in a file, sorted by customer and time."""
+"""DuckDB: a table in a file, texts as enums, sorted by customer and time."""
 
 import duckdb
 
@@ -6,6 +6,8 @@ from bench.answers import reached
 from bench.peers import NEWCOMER, STEPS, THREADS, Peer
 
 VERSION = f"DuckDB {duckdb.__version__}"
+COLUMNS = ["customer_id", "ts", "touchpoint", "channel", "stage", "segment", "value", "score"]
+FEW = ["touchpoint", "channel", "stage", "segment"]  # columns of few texts: enums
 
 
 def funnel_query():
@@ -41,7 +43,10 @@ class DuckDB(Peer):
         return self.connection.execute(query, *arguments).fetchall()
 
     def load(self):
-        self.ask(f"create table e as select * from '{self.source}' order by customer_id, ts")
+        columns = ", ".join(f"{c}::t_{c} {c}" if c in FEW else c for c in COLUMNS)
+        for column in FEW:
+            self.ask(f"create type t_{column} as enum (select distinct {column} from '{self.source}' order by 1)")
+        self.ask(f"create table e as select {columns} from '{self.source}' order by customer_id, ts")
         self.ask("checkpoint")
 
     def summary(self):
