@@ -192,6 +192,19 @@ ctm_status ctm__refresh(ctm_store *store) {
 
 /* ---- transactions ----------------------------------------------------------------------------------------------- */
 
+/* Its statement was prepared when the store was opened, so that a transaction can be ended when memory has run out.
+ * SQLite may have rolled back already, after a full disk for one. */
+static void roll_back(ctm_store *store, sqlite3 *db) {
+  sqlite3_stmt *statement;
+  if (sqlite3_get_autocommit(db)) return;
+  if (db == store->db && ctm__prepare(store, "ROLLBACK", &statement) == CTM_OK) {
+    sqlite3_step(statement);
+    sqlite3_reset(statement);
+  } else {
+    sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+  }
+}
+
 static ctm_status step_sql(ctm_store *store, const char *sql, const char *doing) {
   sqlite3_stmt *statement;
   ctm_status status = ctm__prepare(store, sql, &statement);
@@ -202,6 +215,7 @@ ctm_status ctm__transaction_begin(ctm_store *store) {
   ctm_status status;
   if (store->flags & CTM_OPEN_READ_ONLY) return ctm__fail(&store->env, CTM_READONLY, "the store was opened read-only");
   if (store->writing) return ctm__fail(&store->env, CTM_INTERNAL, "a write transaction is open already");
+  roll_back(store, store->db); /* what could not be ended before */
   status = step_sql(store, "BEGIN IMMEDIATE", "beginning to write");
   if (status != CTM_OK) {
     if (status == CTM_BUSY)
@@ -245,8 +259,7 @@ out:
 void ctm__write_rollback(ctm_store *store) {
   ctm_error kept = store->env.error;
   if (!store->writing) return;
-  /* SQLite may have rolled back already, after a full disk for one */
-  if (!sqlite3_get_autocommit(store->db)) sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+  roll_back(store, store->db);
   store->writing = false;
   ctm__forget(store);
   /* when the catalogue cannot be read again now, the next transaction does it */
@@ -313,6 +326,7 @@ ctm_status ctm__read_begin(ctm_store *store, sqlite3 **db) {
                        "a recorder has uncommitted interactions: commit it before reading a store in memory");
     status = reader_open(store);
     if (status != CTM_OK) return status;
+    roll_back(store, store->reader);
     code = sqlite3_exec(store->reader, "BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1", NULL, NULL, NULL);
     if (code != SQLITE_OK) {
       status = ctm__sqlite_fail(&store->env, store->reader, code, "beginning to read");
@@ -322,6 +336,7 @@ ctm_status ctm__read_begin(ctm_store *store, sqlite3 **db) {
     *db = store->reader;
     return CTM_OK;
   }
+  roll_back(store, store->db);
   CTM__TRY(step_sql(store, "BEGIN", "beginning to read"));
   CTM__TRY(refresh_inside(store));
   *db = store->db;
@@ -333,5 +348,5 @@ out:
 
 void ctm__read_end(ctm_store *store, sqlite3 *db) {
   if (db == NULL || (db == store->db && store->writing)) return;
-  if (!sqlite3_get_autocommit(db)) sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+  roll_back(store, db);
 }

@@ -178,6 +178,7 @@ static ctm_status open_file(ctm_store *store, bool *is_new) {
 
 static ctm_status set_up(ctm_store *store, const ctm_open_options *options, bool is_new) {
   char sql[200];
+  sqlite3_stmt *rollback;
   ctm_status status;
   bool writable_file = store->path != NULL && !(store->flags & CTM_OPEN_READ_ONLY);
   sqlite3_extended_result_codes(store->db, 1);
@@ -191,6 +192,7 @@ static ctm_status set_up(ctm_store *store, const ctm_open_options *options, bool
                    (long long)options->mmap_bytes);
   CTM__TRY(ctm__sql(store, sql));
   CTM__TRY(ctm__migrate(store, ctm__migrations, ctm__migration_count));
+  CTM__TRY(ctm__prepare(store, "ROLLBACK", &rollback)); /* while there is memory for it */
   CTM__TRY(ctm__identities_new(store));
   store->data_version = -1;
   CTM__TRY(ctm__refresh(store));
