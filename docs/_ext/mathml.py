@@ -12,7 +12,8 @@ def inline(self, node):
 
 
 def block(self, node):
-    self.body.append(f'<div style="overflow-x: auto; overflow-y: hidden; padding: 0.5em 0">{latex2mathml.converter.convert(node.astext(), display="block")}</div>')
+    drawn = latex2mathml.converter.convert(node.astext(), display="block")
+    self.body.append(f'<div style="overflow-x: auto; overflow-y: hidden; padding: 0.5em 0">{drawn}</div>')
     raise nodes.SkipNode
 
 

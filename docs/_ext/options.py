@@ -53,7 +53,8 @@ def read(app, docname, source):
     if room == "measures" and name in measures():
         own, _ = own_and_shared(name)
         told = table(own) if own else "None of its own."
-        source[0] += f"\n\n## All options\n\n{told}\n\nAnd [those of every measure](index.md#options-of-every-measure).\n"
+        source[0] += f"\n\n## All options\n\n{told}\n\n"
+        source[0] += "And [those of every measure](index.md#options-of-every-measure).\n"
 
 
 def setup(app):

@@ -1,4 +1,4 @@
-"""Real customers: 2,357 people who bought from the online shop CDNOW first in early 1997; see examples/data/README.md."""
+"""Real customers: 2,357 people who first bought from the online shop CDNOW in early 1997: examples/data/README.md."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ TOLD = (
 def load() -> tuple[ctm.Store, ctm.Report]:
     store = ctm.open()
     report = store.load(
-        FILE, time="date", constant_touchpoint="purchase", constant_channel="web", attributes=["quantity"], precision="day"
+        FILE, time="date", constant_touchpoint="purchase", constant_channel="web", attributes=["quantity"],
+        precision="day",
     )  # fmt: skip
     return store, report
 

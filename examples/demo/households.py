@@ -15,8 +15,8 @@ from show import Section
 
 TITLE = "Households and a grocery chain: real touchpoints"
 TOLD = (
-    "Purchases, campaigns received and coupons redeemed. Times are the stores' local times without a zone, kept as they "
-    "are; campaigns and coupons carry a date only, so that within one day a coupon stands before the purchase."
+    "Purchases, campaigns received and coupons redeemed. Times are the stores' local times without a zone, kept as "
+    "they are; campaigns and coupons carry a date only, so that within one day a coupon stands before the purchase."
 )
 FUNNEL = ["step", "name", "customers", "conversion_rate", "low", "high", "step_conversion_rate", "p50_seconds"]
 STEPS = ["campaign_received", "coupon_redeemed", "purchase"]

@@ -113,7 +113,8 @@ h3 { font-size: 17px; margin: 4px 0; }
 p { margin: 4px 0 12px; color: #52606d; max-width: 75ch; }
 details { margin-top: 8px; }
 summary { cursor: pointer; color: #52606d; font-size: 14px; }
-pre { font: 12.5px/1.45 ui-monospace, "DejaVu Sans Mono", monospace; overflow-x: auto; background: #f8f9fb; padding: 12px; border-radius: 6px; }
+pre { font: 12.5px/1.45 ui-monospace, "DejaVu Sans Mono", monospace; overflow-x: auto; background: #f8f9fb;
+  padding: 12px; border-radius: 6px; }
 .note { font-size: 14px; }
 """
 

@@ -124,7 +124,8 @@ class Customer:
 
     def become_aware(self) -> bool:
         for _ in range(1 + int(3 * self.dice.random() ** 2)):
-            self.meet(self.pick({"tv.spot": 2, "social.ad": 1 + 2 * (self.age < 40), "search.ad": 3, "store.window": 1.5}))
+            social = 3 if self.age < 40 else 1
+            self.meet(self.pick({"tv.spot": 2, "social.ad": social, "search.ad": 3, "store.window": 1.5}))
             self.wait(3)
         return self.chance(0.8)
 
