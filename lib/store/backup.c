@@ -64,15 +64,11 @@ static ctm_status copy_pages(ctm__env *env, sqlite3 *from, sqlite3 *to, int32_t 
 }
 
 /* So that the name, too, survives a power cut. Not every file system can; the copy itself is safe by then. */
-static void sync_directory(ctm__env *env, const char *path) {
-  const char *slash = strrchr(path, '/');
-  char *directory = slash == NULL ? ctm__strdup(env, ".") : ctm__strndup(env, path, (size_t)(slash - path) + 1);
-  int file = directory != NULL ? open(directory, O_RDONLY | O_CLOEXEC) : -1;
-  if (file >= 0) {
-    (void)fsync(file);
-    close(file);
-  }
-  ctm__free(env, directory);
+static void sync_directory(const char *directory) {
+  int file = open(directory, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return;
+  (void)fsync(file);
+  close(file);
 }
 
 /* A hard link never replaces what is there; where there are no links, look and rename. */
@@ -89,7 +85,8 @@ static ctm_status put_in_place(ctm__env *env, const char *temporary, const char 
 
 ctm_status ctm_backup(ctm_store *store, const char *path, ctm_progress progress, void *data) {
   sqlite3 *from = NULL, *to = NULL;
-  ctm__text temporary = {0}, side = {0};
+  ctm__text temporary = {0}, side = {0}, directory = {0};
+  const char *slash;
   ctm__env *env;
   struct stat info;
   int code;
@@ -125,9 +122,11 @@ ctm_status ctm_backup(ctm_store *store, const char *path, ctm_progress progress,
     status = ctm__sqlite_fail(env, NULL, code, "closing the backup's file");
     goto out;
   }
+  slash = strrchr(path, '/'); /* named before the copy is in place: from there on nothing may fail */
+  CTM__TRY(ctm__text_addn(env, &directory, slash != NULL ? path : ".", slash != NULL ? (size_t)(slash - path) + 1 : 1));
   CTM__TRY(put_in_place(env, temporary.data, path));
   temporary.length = 0;
-  sync_directory(env, path);
+  sync_directory(directory.data);
 out:
   sqlite3_close(to);
   ctm__read_end(store, from);
@@ -140,5 +139,6 @@ out:
   }
   ctm__text_free(env, &temporary);
   ctm__text_free(env, &side);
+  ctm__text_free(env, &directory);
   return ctm__leave(store, status);
 }
