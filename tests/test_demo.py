@@ -152,7 +152,7 @@ def test_directory_of_households(tmp_path):
     kinds = sections["Households: from campaign to coupon within each kind of campaign"]
     assert [(row["channel"], row["customers"]) for row in kinds] == [
         ("campaign_A", 2), ("campaign_A", 1), ("campaign_B", 1), ("campaign_B", 0)]  # fmt: skip
-    ages = sections["Households: the same by age, where it is known"]
+    ages = sections["Households: campaign, coupon, purchase by age, where it is known"]
     assert set(ages["segment"]) == {"age 35-44", "age 65+", None}
 
 

@@ -29,7 +29,7 @@ def sections(store: ctm.Store) -> list[Section]:
         Section(
             "CDNOW: who buys again, by month of the first purchase",
             store.retention(period="month", periods=12),
-            "Share of each cohort that bought in the month so many months later; the last row joins the cohorts.",
+            "Share of each cohort that bought in the month so many months later; one row joins the cohorts.",
             matrix=("cohort", "offset", "retention_rate"),
         ),
         Section(

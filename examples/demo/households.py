@@ -16,7 +16,8 @@ from show import Section
 TITLE = "Households and a grocery chain: real touchpoints"
 TOLD = (
     "Purchases, campaigns received and coupons redeemed. Times are the stores' local times without a zone, kept as "
-    "they are; campaigns and coupons carry a date only, so that within one day a coupon stands before the purchase."
+    "they are. Campaigns and coupons carry a date only (a campaign the day it began), so that within one day a coupon "
+    "stands before the purchase."
 )
 FUNNEL = ["step", "name", "customers", "conversion_rate", "low", "high", "step_conversion_rate", "p50_seconds"]
 STEPS = ["campaign_received", "coupon_redeemed", "purchase"]
@@ -72,7 +73,7 @@ def sections(store: ctm.Store) -> list[Section]:
             columns=["channel", *FUNNEL],
         ),
         Section(
-            "Households: the same by age, where it is known",
+            "Households: campaign, coupon, purchase by age, where it is known",
             store.funnel(STEPS, within="60d", by="segment"),
             columns=["segment", *FUNNEL],
         ),

@@ -110,7 +110,7 @@ h1 { font-size: 28px; margin: 0 0 8px; }
 h2 { font-size: 22px; margin: 48px 0 4px; }
 section { background: #fff; border: 1px solid #dfe3e8; border-radius: 8px; padding: 16px 24px 20px; margin: 20px 0; }
 h3 { font-size: 17px; margin: 4px 0; }
-p { margin: 4px 0 12px; color: #52606d; max-width: 75ch; }
+p { margin: 4px 0 12px; color: #52606d; max-width: 90ch; }
 details { margin-top: 8px; }
 summary { cursor: pointer; color: #52606d; font-size: 14px; }
 pre { font: 12.5px/1.45 ui-monospace, "DejaVu Sans Mono", monospace; overflow-x: auto; background: #f8f9fb;
