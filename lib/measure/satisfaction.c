@@ -34,9 +34,16 @@ typedef struct sums {
   int64_t surveys;
 } sums;
 
+/* A survey whose scores are looked up: score -> steps above the least -> kind of answer. */
+typedef struct scale {
+  double min, steps_per_unit;
+  int8_t *x; /* by step */
+} scale;
+
 typedef struct binding {
-  int32_t touchpoint, survey, score, about; /* slots */
+  int32_t touchpoint, survey, score, about; /* slots; about -1: nothing is said of other touchpoints */
   bool *used;                               /* by survey code */
+  scale *scales;                            /* of those used */
   bool own_column;                          /* each survey by itself */
   bool by_touchpoint;
   int32_t survey_role;    /* code of the role "survey", -1 */
@@ -92,10 +99,41 @@ static ctm_status use_surveys(ctm__env *env, const ctm__query *q, const ctm__cat
   return CTM_OK;
 }
 
+static int64_t steps_of(double score, const ctm__survey *v) {
+  return (int64_t)llround((score - v->min) / v->step);
+}
+
+static int64_t classify(const ctm__survey *v, ctm__survey_kind kind, int64_t k) {
+  int64_t most = steps_of(v->max, v);
+  if (kind == CTM__NPS) {
+    double score = v->min + (double)(v->better_low ? most - k : k) * v->step;
+    return score >= 9 ? 1 : score <= 6 ? -1 : 0;
+  }
+  return (v->better_low ? k : most - k) < v->top;
+}
+
+static ctm_status make_scales(ctm__env *env, ctm__survey_kind kind, const ctm__catalogue *c, binding *b) {
+  b->scales = ctm__calloc(env, (size_t)c->surveys.count + 1, sizeof *b->scales);
+  if (b->scales == NULL) return CTM_NOMEM;
+  for (int32_t i = 0; i < c->surveys.count; i++) {
+    const ctm__survey *v = &c->survey[i];
+    int64_t most;
+    if (!b->used[i]) continue;
+    most = steps_of(v->max, v);
+    b->scales[i] = (scale){v->min, 1 / v->step, ctm__alloc(env, (size_t)most + 1)};
+    if (b->scales[i].x == NULL) return CTM_NOMEM;
+    for (int64_t k = 0; k <= most; k++) b->scales[i].x[k] = (int8_t)classify(v, kind, k);
+  }
+  return CTM_OK;
+}
+
 static void unbind(ctm__env *env, ctm__bound *bound) {
   binding *b = bound->own;
   if (b == NULL) return;
   if (b->has_calendar) ctm__calendar_free(env, &b->calendar);
+  for (int32_t i = 0; b->scales != NULL && i < bound->scan->catalogue->surveys.count; i++)
+    ctm__free(env, b->scales[i].x);
+  ctm__free(env, b->scales);
   ctm__free(env, b->used);
   ctm__free(env, b);
   bound->own = NULL;
@@ -113,16 +151,18 @@ static ctm_status bind(ctm__env *env, ctm__bound *bound) {
   b->used = ctm__calloc(env, (size_t)c->surveys.count + 1, sizeof *b->used);
   if (b->used == NULL) return CTM_NOMEM;
   CTM__TRY(use_surveys(env, bound->query, c, b));
+  CTM__TRY(make_scales(env, kind_of(bound->query), c, b));
   CTM__TRY(ctm__scan_touchpoint(env, scan, &b->touchpoint));
   CTM__TRY(ctm__scan_survey(env, scan, &b->survey));
   CTM__TRY(ctm__scan_score(env, scan, &b->score));
-  CTM__TRY(ctm__scan_about(env, scan, &b->about));
   b->survey_role = ctm__dictionary_find(&c->roles, "survey", 6);
   b->own_column = o->survey == NULL;
   for (int32_t d = 0; d < bound->by_count; d++) {
     b->by_touchpoint |= bound->dimensions[d].of_touchpoint;
     if (strcmp(bound->dimensions[d].name, "survey") == 0) b->own_column = false;
   }
+  b->about = -1;
+  if (b->by_touchpoint && scan->table->about != NULL) CTM__TRY(ctm__scan_about(env, scan, &b->about));
   CTM__TRY(ctm__bound_dimension(env, bound, &survey));
   survey->kind = CTM__DIMENSION_FREE;
   survey->name = "survey";
@@ -180,19 +220,6 @@ static ctm_status room_running(ctm__env *env, sums *s, int32_t group) {
   return CTM_OK;
 }
 
-static int64_t steps_of(double score, const ctm__survey *v) {
-  return (int64_t)llround((score - v->min) / v->step);
-}
-
-static int64_t classify(const ctm__survey *v, ctm__survey_kind kind, int64_t k) {
-  int64_t most = steps_of(v->max, v);
-  if (kind == CTM__NPS) {
-    double score = v->min + (double)(v->better_low ? most - k : k) * v->step;
-    return score >= 9 ? 1 : score <= 6 ? -1 : 0;
-  }
-  return (v->better_low ? k : most - k) < v->top;
-}
-
 /* One answer counts: in its group's running sums, and in the group. */
 static ctm_status count_answer(ctm__env *env, const ctm__bound *bound, ctm__worker *w, const ctm__batch *batch,
                                uint64_t row, uint32_t customer, int32_t touchpoint) {
@@ -200,9 +227,9 @@ static ctm_status count_answer(ctm__env *env, const ctm__bound *bound, ctm__work
   sums *s = w->sums;
   int32_t codes[128];
   int32_t group, survey = batch->slots[b->survey].codes[row];
-  const ctm__survey *v = &bound->scan->catalogue->survey[survey];
-  int64_t k = steps_of(batch->slots[b->score].reals[row], v);
-  int64_t x = classify(v, kind_of(bound->query), k);
+  const scale *on = &b->scales[survey];
+  int64_t k = (int64_t)((batch->slots[b->score].reals[row] - on->min) * on->steps_per_unit + 0.5);
+  int64_t x = on->x[k];
   answers *a;
   ctm_status status;
   for (int32_t d = 0; d < bound->dimension_count - 1; d++) {
@@ -212,9 +239,12 @@ static ctm_status count_answer(ctm__env *env, const ctm__bound *bound, ctm__work
   }
   codes[bound->dimension_count - 1] = b->own_column ? survey : -1;
   CTM__TRY(ctm__groups_at(env, &w->groups, codes, &group));
-  CTM__TRY(room(env, s, (size_t)w->groups.count));
+  if ((size_t)group >= s->count) CTM__TRY(room(env, s, (size_t)w->groups.count));
   a = &s->group[group];
-  if (a->responses == 0) a->min = v->min, a->step = v->step, a->max = v->max;
+  if (a->responses == 0) {
+    const ctm__survey *v = &bound->scan->catalogue->survey[survey];
+    a->min = v->min, a->step = v->step, a->max = v->max;
+  }
   a->responses++;
   a->positive += x > 0;
   a->negative += x < 0;
@@ -230,7 +260,8 @@ static ctm_status count_answer(ctm__env *env, const ctm__bound *bound, ctm__work
     a->cluster_kn += k;
     return CTM_OK;
   }
-  CTM__TRY(room_running(env, s, group));
+  if ((size_t)group >= s->running_capacity || s->touched_count >= s->touched_capacity)
+    CTM__TRY(room_running(env, s, group));
   if (s->running[group].n == 0) {
     s->touched[s->touched_count++] = group;
     if (ctm__member_wanted(w, 0)) CTM__TRY(ctm__member_add(env, w->members, group, customer));
@@ -262,7 +293,7 @@ static void history_ends(sums *s) {
 static int32_t speaks_of(const ctm__bound *bound, const ctm__batch *batch, uint64_t row, int64_t before) {
   const binding *b = bound->own;
   const int32_t *touchpoints = batch->slots[b->touchpoint].codes;
-  int32_t about = batch->slots[b->about].codes[row];
+  int32_t about = b->about >= 0 ? batch->slots[b->about].codes[row] : -1;
   if (about >= 0) return about;
   if (b->survey_role >= 0 && bound->scan->catalogue->touchpoint.role[touchpoints[row]] == b->survey_role &&
       before >= 0 && batch->time[row] - batch->time[before] <= CTM_DAYS(THIRTY_DAYS))
