@@ -67,7 +67,7 @@ class Pandas(Peer):
         return pairs.groupby(["a", "b"], observed=True).d.agg(["size", "mean"])
 
     def one(self, customer):
-        customers = self.e.customer_id.cat
-        code = customers.categories.get_loc(customer)
-        rows = slice(*np.searchsorted(customers.codes.values, [code, code + 1]))
-        return self.e.loc[:, ["ts", "touchpoint", "channel", "value", "score"]].iloc[rows]
+        codes = self.e.customer_id.cat.codes.values
+        code = self.e.customer_id.cat.categories.get_loc(customer)
+        first, end = np.searchsorted(codes, np.array([code, code + 1], codes.dtype))
+        return self.e.iloc[first:end][["ts", "touchpoint", "channel", "value", "score"]]
