@@ -180,8 +180,8 @@ def interaction(keep: list[Any], given: dict[str, Any]) -> Any:
         array = ffi.new("ctm_identity[]", max(len(pairs), 1))
         keep.append(array)
         for i, (kind, value) in enumerate(pairs.items()):
-            array[i].kind, array[i].value = _call.text(kind), _call.text(value)
-            keep += [array[i].kind, array[i].value]
+            keep += [_call.text(kind), _call.text(value)]  # what is read back from the array owns nothing
+            array[i].kind, array[i].value = keep[-2:]
         row.identities, row.identity_count = array, len(pairs)
     else:
         row.customer = text("customer")
@@ -425,7 +425,8 @@ class Store(Catalogued):
         if self._closed:
             return "<ctm.Store closed>"
         facts = self.info()
-        return f"<ctm.Store {facts.get('path') or 'in memory'}: {facts.get('interactions')} interactions>"
+        path = facts["path"]
+        return f"<ctm.Store {'in memory' if path == ':memory:' else path}: {facts['interactions']} interactions>"
 
 
 class Frame(Catalogued):
