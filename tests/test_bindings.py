@@ -5,9 +5,8 @@ import inspect
 import re
 from pathlib import Path
 
-import pytest
-
 import ctm
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "bindings" / "python" / "ctm"

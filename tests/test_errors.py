@@ -2,9 +2,8 @@
 
 import inspect
 
-import pytest
-
 import ctm
+import pytest
 from ctm import _errors
 from ctm._native import ffi, lib
 

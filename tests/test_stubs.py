@@ -4,9 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import ctm
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 INSTALLED = Path(ctm.__file__).parent
