@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,25 @@ def test_python_prints_what_is_shown(tmp_path):
     outcome = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert outcome.returncode == 0, outcome.stderr
     assert outcome.stdout == shown
+
+
+def test_commands_print_what_is_shown(tmp_path):
+    for package in ("typer", "rich"):
+        pytest.importorskip(package)
+    pattern = r"^```sh command\n(.*?)^```\n\n```text\n(.*?)^```$"
+    commands, shown = re.search(pattern, README, re.DOTALL | re.MULTILINE).groups()
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    printed = ""
+    for command in commands.splitlines():
+        program, *arguments = shlex.split(command)
+        assert program == "ctm"
+        outcome = subprocess.run(
+            [sys.executable, "-m", "ctm", *arguments], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True,
+        )  # fmt: skip
+        assert outcome.returncode == 0, outcome.stdout
+        printed += outcome.stdout
+    assert [line.rstrip() for line in printed.splitlines()] == shown.splitlines()
 
 
 def test_c_prints_what_is_shown(tmp_path):

@@ -1,7 +1,11 @@
 """Tables that the library itself tells: the options of each measure, appended to its page in docs/measures; the options
-of every measure and the statuses, in place of the lines PLACE and STATUSES."""
+of every measure, the statuses and the command's help, in place of the lines PLACE, STATUSES and HELP."""
 
 from __future__ import annotations
+
+import os
+import subprocess
+import sys
 
 import ctm
 from ctm import _errors
@@ -9,6 +13,21 @@ from ctm._native import ffi, lib
 
 PLACE = "<!-- options of the selection -->"
 STATUSES = "<!-- table of the statuses -->"
+HELP = "<!-- help of the command -->"
+
+
+def command_help() -> str:
+    """What `ctm --help` and the help of each of its commands print."""
+    plain = os.environ | {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "96"}
+
+    def asked(*arguments):
+        command = [sys.executable, "-m", "ctm", *arguments, "--help"]
+        printed = subprocess.run(command, env=plain, capture_output=True, text=True, check=True).stdout
+        lines = [line.rstrip() for line in printed.strip("\n").splitlines()]
+        return "```text\n" + "\n".join(lines) + "\n```\n"
+
+    commands = ["load", *measures()]
+    return asked() + "".join(f"\n## ctm {name}\n\n{asked(name)}" for name in commands)
 
 
 def statuses() -> str:
@@ -50,6 +69,8 @@ def read(app, docname, source):
     if PLACE in source[0]:
         source[0] = source[0].replace(PLACE, table(own_and_shared("frequency")[1]))
     source[0] = source[0].replace(STATUSES, statuses())
+    if HELP in source[0]:
+        source[0] = source[0].replace(HELP, command_help())
     if room == "measures" and name in measures():
         own, _ = own_and_shared(name)
         told = table(own) if own else "None of its own."
