@@ -11,8 +11,8 @@
  *   6  Measure              NPS, CSAT, CES, retention, funnels, conversion, frequency, a customer's timeline
  *   7  Results              reading, formatting, Arrow, who is behind a number
  *   8  Frames and states    measuring columns that never saw a store; parts that are merged
- *   9  The generic door     every measure by name, with options as JSON
- *  10  Care                 check, info, backup
+ *   9  The generic door     every measure by name, with options as JSON; SQL
+ *  10  Care                 check, info, backup, undoing a load, forgetting a customer
  *  11  The library          version, status codes
  *
  * The smallest program:
@@ -698,6 +698,16 @@ CTM_API ctm_status ctm_ask_progress(ctm_store *store, const char *measure, const
 /* The measures and their options as a result: measure, option, type, default, unit, choices, help. Command lines,
  * bindings and documentation are made from it. `measure` NULL: all of them. */
 CTM_API ctm_status ctm_describe(const char *measure, ctm_result **result, ctm_error *error);
+
+/* Run one SQL statement that reads (SELECT, WITH, VALUES, EXPLAIN of one of them) over what is committed. Beside the
+ * catalogue's tables it sees ctm_interactions (customer, time in µs, touchpoint, channel, stage, value, survey, score,
+ * about, text, "case", key as its 64-bit fingerprint, load, date_only, and each attribute of interactions under its name)
+ * and ctm_customers (customer, kind, identities, segment, and each attribute of customers). A column's type is INT, REAL
+ * or TEXT, by the values that occur: with integers and reals REAL, with texts and numbers TEXT. `progress` may be NULL;
+ * it also serves as a time limit. Free the result.
+ * Fails with CTM_SYNTAX (SQLite's message: no such column, a wrong statement), CTM_INVALID (no statement, more than one,
+ * a parameter), CTM_UNSUPPORTED (a statement that writes, attaches or sets; bytes in the result). Since 0.1. */
+CTM_API ctm_status ctm_sql(ctm_store *store, const char *sql, ctm_progress progress, void *data, ctm_result **result);
 
 /* ---- 10 Care ----------------------------------------------------------------------------------------------------- */
 
