@@ -83,3 +83,27 @@ def test_tutorial_of_python_runs(page, tmp_path, monkeypatch, capsys):
         printed = capsys.readouterr().out
         shown = found[i + 1][1] if i + 1 < len(found) and found[i + 1][0] == "text" else ""
         assert printed == shown
+
+
+def blocks_of_python():
+    for page in sorted(DOCS.rglob("*.md")):
+        for i, code in enumerate(re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)):
+            yield pytest.param(code, id=f"{page.relative_to(DOCS)}-{i}")
+
+
+@pytest.mark.parametrize("code", list(blocks_of_python()))
+def test_python_on_pages_is_python(code):
+    """And every measure, and every option that a page gives by name, is there."""
+    import ast
+
+    described = {}
+    for row in ctm.describe():
+        described.setdefault(row["measure"], set()).add(row["option"])
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            called, on = node.func.attr, getattr(node.func.value, "id", None)
+            if on in ("store", "cds"):
+                assert hasattr(ctm.Store, called), called
+            if on == "store" and called in described:
+                given = {word.arg for word in node.keywords if word.arg}
+                assert given - described[called] - {"progress"} == set()
