@@ -46,16 +46,23 @@ typedef struct cell {
   } as;
 } cell;
 
-/* ---- what a statement may do ---------------------------------------------------------------------------------------- */
+/* ---- what a statement may do ----------------------------------------------------------------------------------------
+ */
 
 static bool reading_pragma(const char *name) {
-  static const char *const names[] = {"table_info",  "table_xinfo",      "table_list",    "page_size",
-                                      "index_list",  "index_info",       "index_xinfo",   "foreign_key_list",
-                                      "module_list", "function_list",    "pragma_list",   "collation_list",
-                                      "page_count",  "compile_options",  "database_list", "freelist_count"};
+  static const char *const names[] = {"table_info",  "table_xinfo",     "table_list",    "page_size",
+                                      "index_list",  "index_info",      "index_xinfo",   "foreign_key_list",
+                                      "module_list", "function_list",   "pragma_list",   "collation_list",
+                                      "page_count",  "compile_options", "database_list", "freelist_count"};
   for (size_t i = 0; name != NULL && i < CTM__COUNT(names); i++)
     if (sqlite3_stricmp(name, names[i]) == 0) return true;
   return false;
+}
+
+static const char only_reading[] = "only statements that read can be run: SELECT, WITH, VALUES, EXPLAIN of one of them";
+
+static void deny_writing(query *q) {
+  snprintf(q->denied, sizeof q->denied, "%s", only_reading);
 }
 
 static int authorize(void *data, int action, const char *a, const char *b, const char *database CTM__UNUSED,
@@ -67,7 +74,14 @@ static int authorize(void *data, int action, const char *a, const char *b, const
       return SQLITE_OK;
     case SQLITE_SELECT:
     case SQLITE_RECURSIVE:
+    case SQLITE_CREATE_TABLE: /* so do tables of functions (json_each) tell their columns; a statement that does more
+                                 than that is no reading one, which `prepare` finds */
       return SQLITE_OK;
+    case SQLITE_INSERT:
+    case SQLITE_UPDATE:
+      if (sqlite3_stricmp(a, "sqlite_master") == 0) return SQLITE_OK; /* the same */
+      deny_writing(q);
+      break;
     case SQLITE_FUNCTION:
       if (b == NULL || sqlite3_stricmp(b, "load_extension") != 0) return SQLITE_OK;
       snprintf(q->denied, sizeof q->denied, "the function %s is not for statements", b);
@@ -81,8 +95,7 @@ static int authorize(void *data, int action, const char *a, const char *b, const
       snprintf(q->denied, sizeof q->denied, "other files cannot be attached or detached");
       break;
     default:
-      snprintf(q->denied, sizeof q->denied,
-               "only statements that read can be run: SELECT, WITH, VALUES, EXPLAIN of one of them");
+      deny_writing(q);
   }
   return SQLITE_DENY;
 }
@@ -124,13 +137,11 @@ static ctm_status prepare(query *q, const char *sql) {
   }
   CTM__TRY(nothing_follows(q, tail));
   if (!sqlite3_stmt_readonly(q->statement) || sqlite3_column_count(q->statement) == 0)
-    status = ctm__fail(q->env, CTM_UNSUPPORTED,
-                       "only statements that read can be run: SELECT, WITH, VALUES, EXPLAIN of one of them");
+    status = ctm__fail(q->env, CTM_UNSUPPORTED, "%s", only_reading);
   else if (sqlite3_bind_parameter_count(q->statement) > 0)
-    status = ctm__fail(q->env, CTM_INVALID, "the statement has a parameter (%s): there is no value for it",
-                       sqlite3_bind_parameter_name(q->statement, 1) != NULL
-                           ? sqlite3_bind_parameter_name(q->statement, 1)
-                           : "?");
+    status = ctm__fail(
+        q->env, CTM_INVALID, "the statement has a parameter (%s): there is no value for it",
+        sqlite3_bind_parameter_name(q->statement, 1) != NULL ? sqlite3_bind_parameter_name(q->statement, 1) : "?");
 out:
   return status;
 }
@@ -141,7 +152,8 @@ static int on_progress(void *data) {
   return q->cancelled;
 }
 
-/* ---- segments by condition ------------------------------------------------------------------------------------------ */
+/* ---- segments by condition ------------------------------------------------------------------------------------------
+ */
 
 static void segments_close(query *q) {
   if (q->scanned) ctm__scan_close(q->env, &q->scan);
@@ -180,7 +192,8 @@ out:
   return status;
 }
 
-/* ---- opening -------------------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------------------------------
+ */
 
 static void statement_close(query *q) {
   sqlite3_finalize(q->statement);
@@ -242,7 +255,8 @@ out:
   return status;
 }
 
-/* ---- rows ----------------------------------------------------------------------------------------------------------- */
+/* ---- rows -----------------------------------------------------------------------------------------------------------
+ */
 
 static ctm_status keep_text(query *q, int column, cell *c) {
   const char *text = (const char *)sqlite3_column_text(q->statement, column);
@@ -312,7 +326,8 @@ static ctm_status run(query *q) {
   return code == SQLITE_DONE ? CTM_OK : sqlite_status(q, code);
 }
 
-/* ---- the result ------------------------------------------------------------------------------------------------------
+/* ---- the result
+ * ------------------------------------------------------------------------------------------------------
  */
 
 /* By what occurred: a text makes a column text, a real makes it real; without any value by what SQL declares. */

@@ -115,8 +115,8 @@ int ctm__sql_broken(ctm__sql_context *context, int code, const char *doing) {
 
 void ctm__sql_code(sqlite3_context *out, const ctm__dictionary *texts, int64_t code) {
   if (texts != NULL && code >= 0 && code < texts->count)
-    sqlite3_result_text64(out, ctm__dictionary_text(texts, (int32_t)code),
-                          ctm__dictionary_length(texts, (int32_t)code), SQLITE_STATIC, SQLITE_UTF8);
+    sqlite3_result_text64(out, ctm__dictionary_text(texts, (int32_t)code), ctm__dictionary_length(texts, (int32_t)code),
+                          SQLITE_STATIC, SQLITE_UTF8);
 }
 
 void ctm__sql_real(sqlite3_context *out, double value) {

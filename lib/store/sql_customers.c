@@ -8,6 +8,7 @@ static const char *const fixed[FIXED] = {"customer TEXT", "kind TEXT", "identiti
 
 typedef struct table {
   sqlite3_vtab base;
+  ctm__env *env; /* the store's: SQLite may put the end off beyond the statement's */
   ctm__sql_context *context;
   ctm__sql_attributes attributes;
 } table;
@@ -25,6 +26,7 @@ static int connect(sqlite3 *db CTM__UNUSED, void *data, int argc CTM__UNUSED, co
   table *t = ctm__calloc(context->env, 1, sizeof *t);
   int code;
   if (t == NULL) return ctm__sql_failed(context, CTM_NOMEM);
+  t->env = context->env;
   t->context = context;
   t->attributes = ctm__sql_attributes_of(context, true);
   code = ctm__sql_declare(context, fixed, FIXED, &t->attributes);
@@ -36,7 +38,7 @@ static int connect(sqlite3 *db CTM__UNUSED, void *data, int argc CTM__UNUSED, co
 }
 
 static int disconnect(sqlite3_vtab *base) {
-  ctm__free(((table *)base)->context->env, base);
+  ctm__free(((table *)base)->env, base);
   return SQLITE_OK;
 }
 
@@ -134,8 +136,7 @@ static int look_up(cursor *c, const char *sql, sqlite3_stmt **s, int64_t second,
     code = sqlite3_step(*s);
     *row = code == SQLITE_ROW;
   }
-  return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK
-                                                   : ctm__sql_broken(context, code, "reading customers");
+  return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : ctm__sql_broken(context, code, "reading customers");
 }
 
 static int32_t by_condition(const ctm__sql_context *context, int64_t customer) {
@@ -168,8 +169,7 @@ static int attribute(cursor *c, sqlite3_context *out, size_t index) {
                      &c->attribute, (int64_t)index, &row);
   if (row) {
     sqlite3_value *value = sqlite3_column_value(c->attribute, 0);
-    if (sqlite3_value_type(value) == SQLITE_INTEGER &&
-        ctm__sql_attribute_type(&t->attributes, index) == CTM_TYPE_REAL)
+    if (sqlite3_value_type(value) == SQLITE_INTEGER && ctm__sql_attribute_type(&t->attributes, index) == CTM_TYPE_REAL)
       sqlite3_result_double(out, sqlite3_value_double(value)); /* recorded before the attribute widened */
     else
       sqlite3_result_value(out, value);

@@ -25,9 +25,9 @@ enum {
   FIXED /* columns; attributes follow */
 };
 
-static const char *const fixed[FIXED] = {"customer TEXT", "time INTEGER", "touchpoint TEXT", "channel TEXT",
-                                         "stage TEXT",    "value REAL",   "survey TEXT",     "score REAL",
-                                         "about TEXT",    "text TEXT",    "case TEXT",       "key INTEGER",
+static const char *const fixed[FIXED] = {"customer TEXT", "time INTEGER",     "touchpoint TEXT", "channel TEXT",
+                                         "stage TEXT",    "value REAL",       "survey TEXT",     "score REAL",
+                                         "about TEXT",    "text TEXT",        "case TEXT",       "key INTEGER",
                                          "load INTEGER",  "date_only INTEGER"};
 
 /* The plan, as idxNum: what was taken over, in the order of the arguments. */
@@ -40,7 +40,7 @@ enum {
   HIGH_MASK = 3 << HIGH_SHIFT,
   WANTS_CUSTOMER = 64,
   WANTS_ATTRIBUTES = 128,
-  ORDERED = 256, /* by time, which SQLite relies on … */
+  ORDERED = 256,          /* by time, which SQLite relies on … */
   ORDERED_CUSTOMERS = 512 /* … behind the customer */
 };
 static const char *const lows[] = {"", ">=", ">", "="}, *const highs[] = {"", "<=", "<"};
@@ -52,6 +52,7 @@ typedef struct place {
 
 typedef struct table {
   sqlite3_vtab base;
+  ctm__env *env; /* the store's: SQLite may put the end off beyond the statement's */
   ctm__sql_context *context;
   ctm__sql_attributes attributes;
   int64_t lookups; /* of customers in the journal */
@@ -74,7 +75,8 @@ typedef struct cursor {
   int32_t customer; /* of which the rows are; -1: of everybody */
 } cursor;
 
-/* ---- the table ----------------------------------------------------------------------------------------------------- */
+/* ---- the table -----------------------------------------------------------------------------------------------------
+ */
 
 static int connect(sqlite3 *db CTM__UNUSED, void *data, int argc CTM__UNUSED, const char *const *argv CTM__UNUSED,
                    sqlite3_vtab **out, char **message CTM__UNUSED) {
@@ -82,6 +84,7 @@ static int connect(sqlite3 *db CTM__UNUSED, void *data, int argc CTM__UNUSED, co
   table *t = ctm__calloc(context->env, 1, sizeof *t);
   int code;
   if (t == NULL) return ctm__sql_failed(context, CTM_NOMEM);
+  t->env = context->env;
   t->context = context;
   t->attributes = ctm__sql_attributes_of(context, false);
   code = ctm__sql_declare(context, fixed, FIXED, &t->attributes);
@@ -94,7 +97,7 @@ static int connect(sqlite3 *db CTM__UNUSED, void *data, int argc CTM__UNUSED, co
 
 static int disconnect(sqlite3_vtab *base) {
   table *t = (table *)base;
-  ctm__env *env = t->context->env;
+  ctm__env *env = t->env;
   ctm__free(env, t->places);
   ctm__free(env, t->first);
   ctm__free(env, t->next);
@@ -162,17 +165,17 @@ static int best_index(sqlite3_vtab *base, sqlite3_index_info *info) {
   info->estimatedRows = (sqlite3_int64)rows;
   info->estimatedCost = cost;
   info->idxNum = k.plan;
-  info->idxStr = sqlite3_mprintf("%s%s%s%s%s%s%s%s", journal ? "journal" : "frame",
-                                 k.customer >= 0 ? " customer=" : "", k.touchpoint >= 0 ? " touchpoint=" : "",
-                                 k.low >= 0 ? " time" : "", lows[(k.plan & LOW_MASK) >> LOW_SHIFT],
-                                 k.high >= 0 ? " time" : "", highs[(k.plan & HIGH_MASK) >> HIGH_SHIFT],
-                                 k.plan & ORDERED ? " in order" : "");
+  info->idxStr = sqlite3_mprintf("%s%s%s%s%s%s%s%s", journal ? "journal" : "frame", k.customer >= 0 ? " customer=" : "",
+                                 k.touchpoint >= 0 ? " touchpoint=" : "", k.low >= 0 ? " time" : "",
+                                 lows[(k.plan & LOW_MASK) >> LOW_SHIFT], k.high >= 0 ? " time" : "",
+                                 highs[(k.plan & HIGH_MASK) >> HIGH_SHIFT], k.plan & ORDERED ? " in order" : "");
   if (info->idxStr == NULL) return SQLITE_NOMEM;
   info->needToFreeIdxStr = 1;
   return SQLITE_OK;
 }
 
-/* ---- cursors -------------------------------------------------------------------------------------------------------- */
+/* ---- cursors --------------------------------------------------------------------------------------------------------
+ */
 
 static int open_cursor(sqlite3_vtab *base, sqlite3_vtab_cursor **out) {
   table *t = (table *)base;
@@ -209,11 +212,27 @@ static int prepare(ctm__sql_context *context, const char *sql, sqlite3_stmt **st
   return code == SQLITE_OK ? code : ctm__sql_broken(context, code, "reading interactions");
 }
 
-/* ---- the journal -------------------------------------------------------------------------------------------------- */
+/* ---- the journal --------------------------------------------------------------------------------------------------
+ */
 
 /* Columns of `rows`. */
-enum { AT_SEQ, AT_IDENTITY, AT_TIME, AT_TOUCHPOINT, AT_CHANNEL, AT_VALUE, AT_SURVEY, AT_SCORE, AT_ABOUT, AT_CASE,
-       AT_KEY, AT_LOAD, AT_FLAGS, AT_ATTRIBUTES, AT_CUSTOMER };
+enum {
+  AT_SEQ,
+  AT_IDENTITY,
+  AT_TIME,
+  AT_TOUCHPOINT,
+  AT_CHANNEL,
+  AT_VALUE,
+  AT_SURVEY,
+  AT_SCORE,
+  AT_ABOUT,
+  AT_CASE,
+  AT_KEY,
+  AT_LOAD,
+  AT_FLAGS,
+  AT_ATTRIBUTES,
+  AT_CUSTOMER
+};
 
 static ctm_status rows_sql(ctm__env *env, int plan, bool by_place, ctm__text *sql) {
   bool joined = plan & WANTS_CUSTOMER;
@@ -492,7 +511,8 @@ static int journal_column(cursor *c, sqlite3_context *out, int column) {
   return SQLITE_OK;
 }
 
-/* ---- a frame ---------------------------------------------------------------------------------------------------------
+/* ---- a frame
+ * ---------------------------------------------------------------------------------------------------------
  */
 
 static int make_chains(table *t) {
@@ -607,7 +627,8 @@ static void frame_column(const cursor *c, sqlite3_context *out, int column) {
   }
 }
 
-/* ---- both ------------------------------------------------------------------------------------------------------------
+/* ---- both
+ * ------------------------------------------------------------------------------------------------------------
  */
 
 static bool in_journal(const sqlite3_vtab_cursor *base) {
