@@ -25,7 +25,7 @@ _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#
 _DASHES = ("solid", "dash", "dot", "dashdot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up")
 _GREY, _PALE, _INK = "#8A8A8A", "#E6E6E6", "#333333"
-_BLUES = ["#F3F8FC", "#C6DDEE", "#8CBADB", "#4A90C2", "#0F639F", "#08375F"]
+_BLUES = ["#F7FBFF", "#DEEBF7", "#C6DBEF", "#9ECAE1", "#6BAED6", "#4292C6", "#2171B5", "#084594"]
 _MOST_BARS = 40
 _MOST_FACETS = 6
 _LABEL = 40
@@ -108,7 +108,7 @@ class _Picture:
         )  # fmt: skip
 
     def finish(self, layout: dict[str, Any]) -> plotly.graph_objects.Figure:
-        lines = [line for note in [*self.notes, self.source()] if note for line in textwrap.wrap(note, 92)]
+        lines = [line for note in [*self.notes, self.source()] if note for line in textwrap.wrap(note, 104)]
         bottom = self.axis_room + _LINE * len(lines) + 14
         top = self.top or (84 if self.legend else 62)
         if lines:
@@ -132,6 +132,8 @@ class _Picture:
         )  # fmt: skip
         if self.height is not None:
             self.figure.update_layout(height=self.height + top + bottom)
+        if isinstance(layout.get("title"), str):  # the words are the caller's, their place is ours
+            layout = dict(layout, title={"text": layout["title"]})
         self.figure.update_layout(**layout)
         return self.figure
 
