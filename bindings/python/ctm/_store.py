@@ -49,6 +49,33 @@ class Catalogued(Measures):
         self._check(lib.ctm_list(self._open(), what.encode(), out))
         return Result(out[0])
 
+    def sql(self, statement: str, *, progress: _call.Progress | None = None) -> Result:
+        """Run one SQL statement that reads, over what is committed.
+
+        Parameters
+        ----------
+        statement : str
+            SELECT, WITH, VALUES or EXPLAIN, in SQLite's dialect, over ``ctm_interactions`` (customer, time in
+            microseconds, touchpoint, channel, stage, value, survey, score, about, text, "case", key, load, date_only and
+            the attributes), ``ctm_customers`` (customer, kind, identities, segment and the attributes) and the
+            catalogue's tables.
+        progress : callable, optional
+            Called as ``progress(stage, rows, 0)``; return False to stop.
+
+        Returns
+        -------
+        Result
+
+        Examples
+        --------
+        >>> store.sql("select channel, count(*) as visits from ctm_interactions group by channel")  # doctest: +SKIP
+        """
+        watch = _call.Watch(progress)
+        out = ffi.new("ctm_result **")
+        text = _call.text(statement)
+        self._check(lib.ctm_sql(self._open(), text, lib._ctm_progress, watch.handle, out), watch)
+        return Result(out[0])
+
     def _check(self, status: int, watch: _call.Watch | None = None) -> None:
         if status != lib.CTM_OK:
             self._raise(status, watch)
