@@ -1,11 +1,19 @@
 /* Everything that must hold in a store: SQLite's own checks, then what libctm relies on. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "store.h"
 #include "times.h"
 
 static ctm_status broken(ctm__env *env, const char *what, int64_t which) {
   return ctm__fail(env, CTM_CORRUPT, what, (long long)which);
+}
+
+/* A page that could not be read is among SQLite's findings, with SQLite's code: no damage, if that is the disk's. */
+static int code_of(const char *finding) {
+  const char *at = strstr(finding, "error code=");
+  long code = at != NULL ? strtol(at + strlen("error code="), NULL, 10) : SQLITE_OK;
+  return code > 0 && code <= INT32_MAX && (code & 0xff) != SQLITE_CORRUPT ? (int)code : SQLITE_OK;
 }
 
 /* SQLite's findings: the first row that is not "ok". */
@@ -17,6 +25,8 @@ static ctm_status check_sqlite(ctm__env *env, sqlite3 *db) {
     const char *finding = (const char *)sqlite3_column_text(s, 0);
     if (finding == NULL)
       status = ctm__fail(env, CTM_NOMEM, "out of memory checking the file");
+    else if (code_of(finding) != SQLITE_OK)
+      status = ctm__sqlite_fail(env, NULL, code_of(finding), "checking the file");
     else if (strcmp(finding, "ok") != 0)
       status = ctm__fail(env, CTM_CORRUPT, "the file is damaged: %s", finding);
   } else {
