@@ -113,12 +113,25 @@ out:
   return status;
 }
 
+/* Is the path's directory there? A path too long for an answer is nobody's file. */
+static bool in_directory(const char *path) {
+  char directory[4096];
+  struct stat info;
+  const char *slash = strrchr(path, '/');
+  size_t length = slash != NULL ? (size_t)(slash - path) + 1 : 0;
+  if (slash == NULL) return true;
+  if (length >= sizeof directory) return false;
+  memcpy(directory, path, length);
+  directory[length] = '\0';
+  return stat(directory, &info) == 0;
+}
+
 static ctm_status missing_or(ctm_store *store, ctm_status status) {
   struct stat info;
   if (status == CTM_IO && store->path != NULL && stat(store->path, &info) != 0) {
     if (errno == ENOENT && (store->flags & (CTM_OPEN_READ_ONLY | CTM_OPEN_MUST_EXIST)))
       return ctm__fail(&store->env, CTM_MISSING, "there is no file %s", store->path);
-    if (errno == ENOENT || errno == ENOTDIR)
+    if (errno == ENOTDIR || (errno == ENOENT && !in_directory(store->path)))
       return ctm__fail(&store->env, CTM_MISSING, "%s cannot be made: its directory does not exist", store->path);
   }
   return status;
