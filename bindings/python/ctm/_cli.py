@@ -7,6 +7,7 @@ import enum
 import inspect
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -56,6 +57,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = app(list(arguments), prog_name="ctm", standalone_mode=False)
         sys.stdout.flush()
+        if code == _INTERRUPTED:  # Typer has turned Ctrl-C into an exit code
+            return _complain("interrupted", code)
         return code if isinstance(code, int) else 0
     except UsageError as error:
         return _complain(str(error), _USAGE)
@@ -159,6 +162,8 @@ def _write(result: ctm.Result, form: Format, plot: Path | None = None) -> None:
             _print(Text(f"note: {note}", style="dim"))
     else:
         text = {"csv": result.to_csv, "json": result.to_json, "html": result._repr_html_}[form.value]()
+        if form is Format.csv:  # lines end as the other commands of a pipe expect; what is quoted stays
+            text = re.sub(r'("[^"]*")|\r\n', lambda m: m[1] or "\n", text)
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
         for note in result.notes:
             print(f"note: {note}", file=sys.stderr)
