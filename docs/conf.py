@@ -28,3 +28,12 @@ html_theme = "furo"
 html_title = f"libctm {release}"
 html_theme_options = {"source_directory": "docs/"}
 html_copy_source = False
+
+
+def without_constructors(app, what, name, thing, options, signature, returns):
+    """Objects are made by functions and methods; only a state is made by its class."""
+    return ("", returns) if what == "class" and name != "ctm.State" else (signature, returns)
+
+
+def setup(app):
+    app.connect("autodoc-process-signature", without_constructors)
