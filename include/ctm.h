@@ -717,6 +717,18 @@ CTM_API ctm_status ctm_check(ctm_store *store);
 CTM_API ctm_status ctm_info(ctm_store *store, ctm_result **result);
 /* Copy a store to a file while it is in use. An existing file is refused (CTM_INVALID). Since 0.1. */
 CTM_API ctm_status ctm_backup(ctm_store *store, const char *path, ctm_progress progress, void *data);
+/* Take a load's interactions and their texts out again, and the attributes and segments of customers that it was the
+ * last to set, in one transaction; the list "loads" tells when. What the load had overwritten does not come back, nor do
+ * rows that it made duplicates elsewhere; what it brought into the catalogue, its identities and links stay.
+ * Fails with CTM_UNKNOWN (no such load), CTM_INVALID (undone already). Since 0.1. */
+CTM_API ctm_status ctm_load_undo(ctm_store *store, int64_t load);
+/* Forget a customer: the interactions, texts, attributes, segments and links of all identities that are linked with this
+ * one (kind NULL: "id"), and the identities themselves. The file is then written anew without them and its write-ahead
+ * log cut to nothing, so that a search of the store's files finds none of their bytes; this takes the time and the
+ * free disk space of a copy. Fails with CTM_UNKNOWN (no such customer), CTM_UNSUPPORTED (a frame). CTM_BUSY with the words
+ * "is forgotten": the customer is gone from every answer, but others are using the file, and old bytes stay in it or in
+ * its log until the next ctm_erase that gets through; with `customer` NULL it does only that. Since 0.1. */
+CTM_API ctm_status ctm_erase(ctm_store *store, const char *kind, const char *customer);
 /* Number of interactions. Since 0.1. */
 CTM_API ctm_status ctm_count(ctm_store *store, int64_t *count);
 

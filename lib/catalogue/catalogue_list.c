@@ -97,8 +97,9 @@ static const list lists[] = {
       {"time", CTM_TYPE_TIME},
       {"loaded", CTM_TYPE_INT},
       {"duplicates", CTM_TYPE_INT},
-      {"rejected", CTM_TYPE_INT}},
-     "SELECT number, source, time, loaded, duplicates, rejected FROM loads ORDER BY number"},
+      {"rejected", CTM_TYPE_INT},
+      {"undone", CTM_TYPE_TIME}},
+     "SELECT number, source, time, loaded, duplicates, rejected, undone FROM loads ORDER BY number"},
 };
 
 static ctm_status add_columns(ctm__env *env, const list *l, ctm_result *r, int32_t *count) {

@@ -166,7 +166,10 @@ ctm_status ctm__identity(ctm_store *store, const char *kind, const char *value, 
   }
   if (!make) return CTM_OK;
   if (c->last_number < 0)
-    CTM__TRY(ctm__sql_integer(&store->env, store->db, "SELECT max(number) FROM identities", &c->last_number));
+    CTM__TRY(ctm__sql_integer(&store->env, store->db,
+                              "SELECT max(coalesce((SELECT max(number) FROM identities), 0), coalesce((SELECT value FROM"
+                              " meta WHERE key = 'highest_erased_identity'), 0))",
+                              &c->last_number));
   CTM__TRY(ctm__prepare(store, "INSERT INTO identities(number, kind, value) VALUES (?1, ?2, ?3)", &statement));
   sqlite3_bind_int64(statement, 1, c->last_number + 1);
   sqlite3_bind_text(statement, 2, kind, -1, SQLITE_STATIC);
@@ -221,6 +224,12 @@ static int64_t root_of(const struct ctm__identities *c, int64_t identity) {
   return identity;
 }
 
+ctm_status ctm__identity_root(ctm_store *store, int64_t identity, int64_t *root) {
+  ctm_status status = store->identities->linked ? CTM_OK : load_links(store);
+  if (status == CTM_OK) *root = root_of(store->identities, identity);
+  return status;
+}
+
 ctm_status ctm__identity_link(ctm_store *store, int64_t a, int64_t b) {
   struct ctm__identities *c = store->identities;
   sqlite3_stmt *statement;
@@ -261,7 +270,8 @@ static ctm_status next_sequence(ctm_store *store, int64_t *sequence) {
 }
 
 ctm_status ctm__customer_write(ctm_store *store, int64_t identity, const ctm_attribute *attributes,
-                               const int32_t *codes, const ctm_type *types, size_t count, int32_t segment) {
+                               const int32_t *codes, const ctm_type *types, size_t count, int32_t segment,
+                               int64_t load) {
   sqlite3_stmt *statement;
   int64_t sequence;
   ctm_status status = CTM_OK;
@@ -271,9 +281,9 @@ ctm_status ctm__customer_write(ctm_store *store, int64_t identity, const ctm_att
     /* a removed value stays as NULL, with its sequence: it may be removed for another identity of the customer */
     CTM__TRY(next_sequence(store, &sequence));
     CTM__TRY(ctm__prepare(store,
-                          "INSERT INTO customer_attributes(identity, attribute, value, sequence)"
-                          " VALUES (?1, ?2, ?3, ?4) ON CONFLICT(identity, attribute)"
-                          " DO UPDATE SET value = excluded.value, sequence = excluded.sequence",
+                          "INSERT INTO customer_attributes(identity, attribute, value, sequence, load)"
+                          " VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT(identity, attribute) DO UPDATE"
+                          " SET value = excluded.value, sequence = excluded.sequence, load = excluded.load",
                           &statement));
     sqlite3_bind_int64(statement, 1, identity);
     sqlite3_bind_int(statement, 2, codes[i]);
@@ -290,6 +300,7 @@ ctm_status ctm__customer_write(ctm_store *store, int64_t identity, const ctm_att
     else
       sqlite3_bind_int64(statement, 3, a->integer);
     sqlite3_bind_int64(statement, 4, sequence);
+    sqlite3_bind_int64(statement, 5, load);
     status = ctm__run(store, statement, "recording what is known of a customer");
     sqlite3_clear_bindings(statement);
     if (status != CTM_OK) return status;
@@ -298,12 +309,14 @@ ctm_status ctm__customer_write(ctm_store *store, int64_t identity, const ctm_att
     CTM__TRY(next_sequence(store, &sequence));
     CTM__TRY(
         ctm__prepare(store,
-                     "INSERT INTO customer_segment(identity, segment, sequence) VALUES (?1, ?2, ?3)"
-                     " ON CONFLICT(identity) DO UPDATE SET segment = excluded.segment, sequence = excluded.sequence",
+                     "INSERT INTO customer_segment(identity, segment, sequence, load) VALUES (?1, ?2, ?3, ?4)"
+                     " ON CONFLICT(identity) DO UPDATE SET segment = excluded.segment, sequence = excluded.sequence,"
+                     " load = excluded.load",
                      &statement));
     sqlite3_bind_int64(statement, 1, identity);
     sqlite3_bind_int(statement, 2, segment);
     sqlite3_bind_int64(statement, 3, sequence);
+    sqlite3_bind_int64(statement, 4, load);
     CTM__TRY(ctm__run(store, statement, "recording a customer's segment"));
   }
 out:

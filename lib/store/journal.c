@@ -392,7 +392,7 @@ ctm_status ctm__journal_add(ctm_store *store, const ctm_interaction *row, const 
   CTM__TRY(insert(store, row, extra, &n, &attributes, identity, key));
   if (known_customer && (extra->customer_attribute_count > 0 || n.segment >= 0))
     CTM__TRY(ctm__customer_write(store, identity, extra->customer_attributes, customer.code, customer.type,
-                                 extra->customer_attribute_count, n.segment));
+                                 extra->customer_attribute_count, n.segment, extra->load));
 out:
   codes_free(env, &attributes);
   codes_free(env, &customer);
@@ -425,7 +425,7 @@ ctm_status ctm__customer_update(ctm_store *store, const char *kind, const char *
   if (has_new) status = savepoint_end(store, changed_before, status);
   if (status != CTM_OK) goto out;
   CTM__TRY(ctm__identity(store, kind, value, true, &identity));
-  CTM__TRY(ctm__customer_write(store, identity, attributes, c.code, c.type, count, segment_code));
+  CTM__TRY(ctm__customer_write(store, identity, attributes, c.code, c.type, count, segment_code, 0));
 out:
   codes_free(env, &c);
   return status;

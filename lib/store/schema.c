@@ -13,14 +13,16 @@ static const char store_schema[] =
     "CREATE TABLE identity_links(identity INTEGER PRIMARY KEY, customer INTEGER NOT NULL,"
     " FOREIGN KEY(identity) REFERENCES identities(number), FOREIGN KEY(customer) REFERENCES identities(number)) STRICT;"
     "CREATE INDEX identity_links_customer ON identity_links(customer);"
-    /* `sequence` orders what was set, over both tables: among a customer's identities the last one set holds */
+    /* `sequence` orders what was set, over both tables: among a customer's identities the last one set holds; `load`
+     * is the one that set it, 0: none */
     "CREATE TABLE customer_attributes(identity INTEGER NOT NULL REFERENCES identities(number),"
-    " attribute INTEGER NOT NULL, value ANY, sequence INTEGER NOT NULL,"
+    " attribute INTEGER NOT NULL, value ANY, sequence INTEGER NOT NULL, load INTEGER NOT NULL DEFAULT 0,"
     " PRIMARY KEY(identity, attribute)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE customer_segment(identity INTEGER PRIMARY KEY REFERENCES identities(number),"
-    " segment INTEGER NOT NULL, sequence INTEGER NOT NULL) STRICT;"
+    " segment INTEGER NOT NULL, sequence INTEGER NOT NULL, load INTEGER NOT NULL DEFAULT 0) STRICT;"
+    /* `undone`: when it was taken out again */
     "CREATE TABLE loads(number INTEGER PRIMARY KEY, source TEXT, time INTEGER NOT NULL,"
-    " loaded INTEGER, duplicates INTEGER, rejected INTEGER) STRICT;"
+    " loaded INTEGER, duplicates INTEGER, rejected INTEGER, undone INTEGER) STRICT;"
     /* the journal, in order of recording; flags: 1 the time is a date only */
     "CREATE TABLE interactions(seq INTEGER PRIMARY KEY, identity INTEGER, time INTEGER NOT NULL,"
     " touchpoint INTEGER NOT NULL, channel INTEGER, value REAL, survey INTEGER, score REAL, about INTEGER,"

@@ -138,11 +138,14 @@ void ctm__identities_clear(ctm_store *store);
 void ctm__identities_free(ctm_store *store);
 /* kind NULL: "id". *number is 0 when unknown and not `make`. */
 ctm_status ctm__identity(ctm_store *store, const char *kind, const char *value, bool make, int64_t *number);
+/* The customer's number, the lowest of its identities'. */
+ctm_status ctm__identity_root(ctm_store *store, int64_t identity, int64_t *root);
 /* Two identities are one customer. */
 ctm_status ctm__identity_link(ctm_store *store, int64_t a, int64_t b);
-/* Attributes and segment of a customer under one of its identities; nothing is written when it fails for its data. */
+/* Attributes and segment of a customer under one of its identities, by a load or by hand (0); nothing is written when it fails for its data. */
 ctm_status ctm__customer_write(ctm_store *store, int64_t identity, const ctm_attribute *attributes,
-                               const int32_t *codes, const ctm_type *types, size_t count, int32_t segment);
+                               const int32_t *codes, const ctm_type *types, size_t count, int32_t segment,
+                               int64_t load);
 
 /* ---- attributes of interactions as bytes: (code, type, value)… ------------------------------------------------------
  */
