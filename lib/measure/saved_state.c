@@ -32,6 +32,13 @@ static ctm_status state_bad(ctm_error *error) {
   return ctm__error_copy(error, &env);
 }
 
+/* Where the first of what was fed had its time zones from; the state's own memory, whoever's the store's is. */
+static ctm_status take_zone_path(ctm_state *state, const char *path) {
+  if (state->time_zone_path != NULL || path == NULL) return CTM_OK;
+  state->time_zone_path = ctm__strdup(&state->env, path);
+  return state->time_zone_path != NULL ? CTM_OK : CTM_NOMEM;
+}
+
 ctm_status ctm_state_feed(ctm_state *state, ctm_store *store, ctm_error *error) {
   ctm__snapshot *snapshot = NULL;
   ctm_status status;
@@ -42,13 +49,11 @@ ctm_status ctm_state_feed(ctm_state *state, ctm_store *store, ctm_error *error) 
     return status;
   }
   status = ctm__snapshot_take(store, &snapshot, NULL, NULL);
-  if (status == CTM_OK && state->time_zone_path == NULL && snapshot->time_zone_path != NULL &&
-      (state->time_zone_path = ctm__strdup(&store->env, snapshot->time_zone_path)) == NULL)
-    status = CTM_NOMEM;
   if (status != CTM_OK && error != NULL) *error = store->env.error;
   ctm__leave(store, status);
   if (status == CTM_OK) {
-    status = ctm__state_feed_snapshot(&state->env, state, snapshot, NULL, NULL);
+    status = take_zone_path(state, snapshot->time_zone_path);
+    if (status == CTM_OK) status = ctm__state_feed_snapshot(&state->env, state, snapshot, NULL, NULL);
     if (status != CTM_OK) ctm__error_copy(error, &state->env);
   }
   ctm__snapshot_drop(snapshot);
