@@ -444,12 +444,16 @@ static void run_worker(void *argument, int32_t worker) {
   ctm__env_init(&env, &r->env->alloc);
   k = ctm__calloc(&env, 1, sizeof *k);
   if (k == NULL) status = CTM_NOMEM;
+  /* Once before all: the other workers may leave nothing to the calling thread. */
+  if (status == CTM_OK && worker == 0 && r->progress != NULL &&
+      r->progress(r->progress_data, "measuring", 0, (int64_t)r->batches) != 0)
+    status = ctm__fail(&env, CTM_CANCELLED, "cancelled");
   while (status == CTM_OK && !atomic_load_explicit(&r->stop, memory_order_relaxed)) {
     size_t number = atomic_fetch_add_explicit(&r->next, 1, memory_order_relaxed);
     if (number >= r->batches) break;
     status = one_batch(&env, r, k, worker, number);
     if (status == CTM_OK && worker == 0 && r->progress != NULL &&
-        r->progress(r->progress_data, "measuring", (int64_t)number, (int64_t)r->batches) != 0)
+        r->progress(r->progress_data, "measuring", (int64_t)number + 1, (int64_t)r->batches) != 0)
       status = ctm__fail(&env, CTM_CANCELLED, "cancelled");
   }
   if (status != CTM_OK) {
