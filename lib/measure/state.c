@@ -1,4 +1,5 @@
 /* A measure's life: bind, feed by workers, absorb, merge, save, load, finish. */
+#include "period_range.h"
 #include "state.h"
 
 static int32_t by_count(const ctm__query *q) {
@@ -275,7 +276,8 @@ ctm_status ctm__finish_rows(ctm__env *env, const ctm__finish *with, int32_t lead
   if (with->by_period) CTM__TRY(ctm__query_period(env, with->query, &period));
   for (int32_t i = 0; i < g->groups.count; i++) {
     int32_t before = i > 0 ? order[i - 1] : -1;
-    if (fill && before >= 0 && ctm__value_compare(g, before, order[i], 0, with->by_count) == 0 &&
+    if (fill && before >= 0 && !ctm__value_is_null(g, order[i], with->by_count) &&
+        ctm__value_compare(g, before, order[i], 0, with->by_count) == 0 &&
         (lead < 0 || ctm__value_compare(g, before, order[i], lead, lead + 1) == 0)) {
       int64_t to = ctm__value_int(g, order[i], with->by_count);
       int64_t at = period_after(with, period, ctm__value_int(g, before, with->by_count));
@@ -362,6 +364,11 @@ ctm_status ctm__state_result(ctm__env *env, const ctm_state *s, const ctm__snaps
   }
   CTM__TRY(ctm__zone_open(env, q->selection.time_zone, s->time_zone_path, &zone));
   with.zone = zone;
+  if (with.by_period) { /* as loaded bytes claim */
+    ctm__period period;
+    CTM__TRY(ctm__query_period(env, q, &period));
+    CTM__TRY(ctm__period_range(env, &with, with.by_count, period, true));
+  }
   CTM__TRY(ctm__result_new(env, q->measure->name, &r));
   CTM__TRY(q->measure->finish(env, &with, s->sums, r));
   CTM__TRY(hide_small(env, q, r));
