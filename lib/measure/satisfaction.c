@@ -37,7 +37,8 @@ typedef struct sums {
 /* A survey whose scores are looked up: score -> steps above the least -> kind of answer. */
 typedef struct scale {
   double min, steps_per_unit;
-  int8_t *x; /* by step */
+  double end; /* one more than the most steps */
+  int8_t *x;  /* by step */
 } scale;
 
 typedef struct binding {
@@ -120,7 +121,7 @@ static ctm_status make_scales(ctm__env *env, ctm__survey_kind kind, const ctm__c
     int64_t most;
     if (!b->used[i]) continue;
     most = steps_of(v->max, v);
-    b->scales[i] = (scale){v->min, 1 / v->step, ctm__alloc(env, (size_t)most + 1)};
+    b->scales[i] = (scale){v->min, 1 / v->step, (double)most + 1, ctm__alloc(env, (size_t)most + 1)};
     if (b->scales[i].x == NULL) return CTM_NOMEM;
     for (int64_t k = 0; k <= most; k++) b->scales[i].x[k] = (int8_t)classify(v, kind, k);
   }
@@ -228,10 +229,15 @@ static ctm_status count_answer(ctm__env *env, const ctm__bound *bound, ctm__work
   int32_t codes[128];
   int32_t group, survey = batch->slots[b->survey].codes[row];
   const scale *on = &b->scales[survey];
-  int64_t k = (int64_t)((batch->slots[b->score].reals[row] - on->min) * on->steps_per_unit + 0.5);
-  int64_t x = on->x[k];
+  double steps = (batch->slots[b->score].reals[row] - on->min) * on->steps_per_unit + 0.5;
+  int64_t k, x;
   answers *a;
   ctm_status status;
+  if (CTM__UNLIKELY(!(steps >= 0 && steps < on->end))) /* recording refuses it: the file was changed by others */
+    return ctm__fail(env, CTM_CORRUPT, "a score of survey \"%.400s\" lies off its scale",
+                     ctm__dictionary_text(&bound->scan->catalogue->surveys, survey));
+  k = (int64_t)steps;
+  x = on->x[k];
   for (int32_t d = 0; d < bound->dimension_count - 1; d++) {
     const ctm__dimension *dim = &bound->dimensions[d];
     codes[d] = dim->of_touchpoint ? ctm__dimension_of_touchpoint(dim, touchpoint)
