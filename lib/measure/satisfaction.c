@@ -541,7 +541,8 @@ static ctm_status finish(ctm__env *env, const ctm__finish *given, const void *da
   finishing f = {.sums = data, .kind = kind_of(given->query)};
   const ctm_satisfaction_options *o = given->query->options;
   int32_t own = given->groups->groups.dimensions - 1;
-  bool column = o->survey == NULL && f.sums->surveys > 1;
+  /* Parts of different stores may know one survey each, and not the same. */
+  bool column = o->survey == NULL && (f.sums->surveys > 1 || given->groups->values[own].count > 1);
   ctm_status status;
   for (size_t i = 0; i < given->query->selection.by_count; i++)
     if (strcmp(given->query->selection.by[i], "survey") == 0) column = false;
