@@ -4,7 +4,6 @@
 
 #include "exact_sum.h"
 #include "intervals.h"
-#include "period_range.h"
 
 /* Counts of interactions up to FEW have a place in an array, others in a hash. */
 enum { FEW = 16 };
@@ -400,12 +399,7 @@ static ctm_status finish(ctm__env *env, const ctm__finish *with, const void *dat
   const sums *s = data;
   table t = {.sums = s};
   many *sorted = NULL;
-  ctm__period period;
   ctm_status status;
-  if (with->by_period) {
-    CTM__TRY(ctm__query_period(env, with->query, &period));
-    CTM__TRY(ctm__period_range(env, with, with->by_count, period, false));
-  }
   CTM__TRY(columns(env, with, &t, result));
   CTM__TRY(sorted_many(env, s, &sorted));
   t.sorted = sorted;

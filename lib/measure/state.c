@@ -1,6 +1,6 @@
 /* A measure's life: bind, feed by workers, absorb, merge, save, load, finish. */
-#include "period_range.h"
 #include "state.h"
+#include "period_range.h"
 
 static int32_t by_count(const ctm__query *q) {
   int32_t n = 0;
