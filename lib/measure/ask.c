@@ -55,6 +55,7 @@ ctm_status ctm__ask_typed(ctm_store *store, const ctm__measure *measure, const c
     goto out;
   }
   CTM__TRY(ctm__options_take(&store->env, "ctm_selection", selection, &defaults, sizeof known, sizeof known, &known));
+  known.range_all = known.range_all != 0; /* a choice in JSON, any number but 0 here */
   CTM__TRY(ctm__query_write(&store->env, measure, &known, options, &json));
   status = ask_held(store, measure, json, known.progress, known.progress_data, result);
 out:

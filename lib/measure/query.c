@@ -387,9 +387,10 @@ out:
 /* ---- to JSON --------------------------------------------------------------------------------------------------------
  */
 
-static ctm_status write_real(ctm__env *env, ctm__text *t, double value) {
+static ctm_status write_real(ctm__env *env, ctm__text *t, const char *name, double value) {
   char buffer[CTM__REAL_SIZE];
-  if (!isfinite(value)) return ctm__text_add(env, t, "null");
+  if (isnan(value)) return ctm__text_add(env, t, "null"); /* missing */
+  if (isinf(value)) return ctm__fail(env, CTM_INVALID, "%s must be finite", name);
   ctm__format_real(buffer, value);
   return ctm__text_add(env, t, buffer);
 }
@@ -455,13 +456,13 @@ static ctm_status write_option(ctm__env *env, ctm__text *t, const ctm__option *o
     case CTM__OPTION_BOOL:
       return ctm__text_add(env, t, *(const int32_t *)(const void *)at ? "true" : "false");
     case CTM__OPTION_REAL:
-      return write_real(env, t, *(const double *)(const void *)at);
+      return write_real(env, t, o->name, *(const double *)(const void *)at);
     case CTM__OPTION_REALS: {
       const double *numbers = *(const double *const *)(const void *)at;
       CTM__TRY(ctm__text_add(env, t, "["));
       for (size_t i = 0; i < *(const size_t *)count; i++) {
         if (i > 0) CTM__TRY(ctm__text_add(env, t, ", "));
-        CTM__TRY(write_real(env, t, numbers[i]));
+        CTM__TRY(write_real(env, t, o->name, numbers[i]));
       }
       return ctm__text_add(env, t, "]");
     }
@@ -519,11 +520,20 @@ static bool at_default(const ctm__option *o, const void *from, const void *defau
   }
 }
 
+/* A list that is NULL and yet not empty? */
+static bool counted(const ctm__option *o, const void *from) {
+  const void *count = (const char *)from + o->count_offset;
+  return (o->kind == CTM__OPTION_TEXTS || o->kind == CTM__OPTION_REALS) && *(const size_t *)count > 0;
+}
+
 static ctm_status write_options(ctm__env *env, ctm__text *t, const ctm__option *options, size_t count, const void *from,
                                 const void *defaults) {
   ctm_status status = CTM_OK;
   for (size_t i = 0; i < count; i++) {
-    if (at_default(&options[i], from, defaults)) continue;
+    if (at_default(&options[i], from, defaults)) {
+      if (counted(&options[i], from)) return ctm__fail(env, CTM_INVALID, "%s has a count but is NULL", options[i].name);
+      continue;
+    }
     CTM__TRY(ctm__text_addf(env, t, "%s\"%s\": ", t->length > 1 ? ", " : "", options[i].name));
     CTM__TRY(write_option(env, t, &options[i], from));
   }
