@@ -670,7 +670,8 @@ CTM_API ctm_status ctm_open_frame(struct ArrowArrayStream *stream, const ctm_loa
 
 /* A state is a measure that is not finished: fed with stores or frames of different customers, saved, carried
  * elsewhere, loaded, merged, finished. The answer is identical to the last bit however the customers were split.
- * Feeding one customer's interactions in two parts counts the customer twice. Since 0.1. */
+ * Feeding one customer's interactions in two parts counts the customer twice. When feeding or merging fails half way
+ * (memory runs out, scales differ) the state can only be freed: every other call says so (CTM_INVALID). Since 0.1. */
 CTM_API ctm_status ctm_state_new(const char *measure, const char *options_json, ctm_state **state, ctm_error *error);
 CTM_API ctm_status ctm_state_feed(ctm_state *state, ctm_store *store, ctm_error *error);
 /* `from` is left as it is; both must have been made with the same measure and options. */
@@ -701,12 +702,12 @@ CTM_API ctm_status ctm_describe(const char *measure, ctm_result **result, ctm_er
 
 /* Run one SQL statement that reads (SELECT, WITH, VALUES, EXPLAIN of one of them) over what is committed. Beside the
  * catalogue's tables it sees ctm_interactions (customer, time in µs, touchpoint, channel, stage, value, survey, score,
- * about, text, "case", key as its 64-bit fingerprint, load, date_only, and each attribute of interactions under its name)
- * and ctm_customers (customer, kind, identities, segment, and each attribute of customers). A column's type is INT, REAL
- * or TEXT, by the values that occur: with integers and reals REAL, with texts and numbers TEXT. `progress` may be NULL;
- * it also serves as a time limit. Free the result.
- * Fails with CTM_SYNTAX (SQLite's message: no such column, a wrong statement), CTM_INVALID (no statement, more than one,
- * a parameter), CTM_UNSUPPORTED (a statement that writes, attaches or sets; bytes in the result). Since 0.1. */
+ * about, text, "case", key as its 64-bit fingerprint, load, date_only, and each attribute of interactions under its
+ * name) and ctm_customers (customer, kind, identities, segment, and each attribute of customers). A column's type is
+ * INT, REAL or TEXT, by the values that occur: with integers and reals REAL, with texts and numbers TEXT. `progress`
+ * may be NULL; it also serves as a time limit. Free the result. Fails with CTM_SYNTAX (SQLite's message: no such
+ * column, a wrong statement), CTM_INVALID (no statement, more than one, a parameter), CTM_UNSUPPORTED (a statement that
+ * writes, attaches or sets; bytes in the result). Since 0.1. */
 CTM_API ctm_status ctm_sql(ctm_store *store, const char *sql, ctm_progress progress, void *data, ctm_result **result);
 
 /* ---- 10 Care ----------------------------------------------------------------------------------------------------- */
@@ -718,16 +719,17 @@ CTM_API ctm_status ctm_info(ctm_store *store, ctm_result **result);
 /* Copy a store to a file while it is in use. An existing file is refused (CTM_INVALID). Since 0.1. */
 CTM_API ctm_status ctm_backup(ctm_store *store, const char *path, ctm_progress progress, void *data);
 /* Take a load's interactions and their texts out again, and the attributes and segments of customers that it was the
- * last to set, in one transaction; the list "loads" tells when. What the load had overwritten does not come back, nor do
- * rows that it made duplicates elsewhere; what it brought into the catalogue, its identities and links stay.
- * Fails with CTM_UNKNOWN (no such load), CTM_INVALID (undone already). Since 0.1. */
+ * last to set, in one transaction; the list "loads" tells when. What the load had overwritten does not come back, nor
+ * do rows that it made duplicates elsewhere; what it brought into the catalogue, its identities and links stay. Fails
+ * with CTM_UNKNOWN (no such load), CTM_INVALID (undone already). Since 0.1. */
 CTM_API ctm_status ctm_load_undo(ctm_store *store, int64_t load);
-/* Forget a customer: the interactions, texts, attributes, segments and links of all identities that are linked with this
- * one (kind NULL: "id"), and the identities themselves. The file is then written anew without them and its write-ahead
- * log cut to nothing, so that a search of the store's files finds none of their bytes; this takes the time and the
- * free disk space of a copy. Fails with CTM_UNKNOWN (no such customer), CTM_UNSUPPORTED (a frame). CTM_BUSY with the words
- * "is forgotten": the customer is gone from every answer, but others are using the file, and old bytes stay in it or in
- * its log until the next ctm_erase that gets through; with `customer` NULL it does only that. Since 0.1. */
+/* Forget a customer: the interactions, texts, attributes, segments and links of all identities that are linked with
+ * this one (kind NULL: "id"), and the identities themselves. The file is then written anew without them and its
+ * write-ahead log cut to nothing, so that a search of the store's files finds none of their bytes; this takes the time
+ * and the free disk space of a copy. Fails with CTM_UNKNOWN (no such customer), CTM_UNSUPPORTED (a frame). CTM_BUSY
+ * with the words "is forgotten": the customer is gone from every answer, but others are using the file, and old bytes
+ * stay in it or in its log until the next ctm_erase that gets through; with `customer` NULL it does only that. Since
+ * 0.1. */
 CTM_API ctm_status ctm_erase(ctm_store *store, const char *kind, const char *customer);
 /* Number of interactions. Since 0.1. */
 CTM_API ctm_status ctm_count(ctm_store *store, int64_t *count);

@@ -32,6 +32,13 @@ static ctm_status state_bad(ctm_error *error) {
   return ctm__error_copy(error, &env);
 }
 
+static ctm_status state_broken(ctm_error *error) {
+  ctm__env env;
+  ctm__env_init(&env, NULL);
+  ctm__fail(&env, CTM_INVALID, "feeding or merging this state failed half way: make it anew");
+  return ctm__error_copy(error, &env);
+}
+
 /* Where the first of what was fed had its time zones from; the state's own memory, whoever's the store's is. */
 static ctm_status take_zone_path(ctm_state *state, const char *path) {
   if (state->time_zone_path != NULL || path == NULL) return CTM_OK;
@@ -43,6 +50,7 @@ ctm_status ctm_state_feed(ctm_state *state, ctm_store *store, ctm_error *error) 
   ctm__snapshot *snapshot = NULL;
   ctm_status status;
   if (state == NULL || store == NULL) return state_bad(error);
+  if (state->broken) return state_broken(error);
   status = ctm__enter(store);
   if (status != CTM_OK) {
     ctm_last_error(store, error);
@@ -65,6 +73,7 @@ ctm_status ctm_state_merge(ctm_state *state, const ctm_state *from, ctm_error *e
   ctm__env *env;
   ctm_status status;
   if (state == NULL || from == NULL || state == from) return state_bad(error);
+  if (state->broken || from->broken) return state_broken(error);
   env = &state->env;
   if (state->query->measure != from->query->measure || strcmp(state->query->json, from->query->json) != 0) {
     ctm__fail(env, CTM_INVALID, "the states were made with different questions: %s %s and %s %s",
@@ -74,6 +83,8 @@ ctm_status ctm_state_merge(ctm_state *state, const ctm_state *from, ctm_error *e
   map = ctm__alloc(env, ((size_t)from->groups.groups.count + 1) * sizeof *map);
   status = map != NULL ? CTM_OK : CTM_NOMEM;
   if (status != CTM_OK) goto out;
+  CTM__TRY(take_zone_path(state, from->time_zone_path));
+  state->broken = true; /* until all is in */
   CTM__TRY(ctm__value_groups_merge(env, &state->groups, &from->groups, map));
   CTM__TRY(state->query->measure->merge(env, state->query, state->sums, from->sums, map, from->groups.groups.count));
   state->customers += from->customers;
@@ -81,6 +92,7 @@ ctm_status ctm_state_merge(ctm_state *state, const ctm_state *from, ctm_error *e
   state->date_only |= from->date_only;
   if (from->last_time != CTM_NO_TIME && (state->last_time == CTM_NO_TIME || from->last_time > state->last_time))
     state->last_time = from->last_time;
+  state->broken = false;
 out:
   ctm__free(env, map);
   return status == CTM_OK ? CTM_OK : ctm__error_copy(error, env);
@@ -97,6 +109,7 @@ ctm_status ctm_state_save(const ctm_state *state, void **bytes, size_t *length, 
   if (bytes != NULL) *bytes = NULL;
   if (length != NULL) *length = 0;
   if (state == NULL || bytes == NULL || length == NULL) return state_bad(error);
+  if (state->broken) return state_broken(error);
   ctm__env_init(&env, &state->env.alloc);
   CTM__TRY(ctm__write_bytes(&env, &w, magic, sizeof magic));
   CTM__TRY(ctm__write_uint(&env, &w, STATE_VERSION));
@@ -197,6 +210,7 @@ ctm_status ctm_state_finish(const ctm_state *state, ctm_result **result, ctm_err
   ctm__env env;
   if (result != NULL) *result = NULL;
   if (state == NULL || result == NULL) return state_bad(error);
+  if (state->broken) return state_broken(error);
   ctm__env_init(&env, &state->env.alloc);
   if (ctm__state_result(&env, state, NULL, result) != CTM_OK) return ctm__error_copy(error, &env);
   return CTM_OK;

@@ -175,13 +175,12 @@ ctm_status ctm__state_feed_snapshot(ctm__env *env, ctm_state *s, ctm__snapshot *
   if (status != CTM_OK) return status;
   CTM__TRY(bind(env, &bound, s->query, &scan));
   for (int32_t d = 0; d < bound.dimension_count; d++) {
-    ctm_type *type = &s->groups.types[d];
-    if (*type != CTM_TYPE_NULL && *type != bound.dimensions[d].type) {
+    ctm_type type = s->groups.types[d];
+    if (type != CTM_TYPE_NULL && type != bound.dimensions[d].type) {
       status = ctm__fail(env, CTM_TYPE, "\"%s\" has another type here than in what was fed before",
                          bound.dimensions[d].name != NULL ? bound.dimensions[d].name : s->query->measure->name);
       goto out;
     }
-    *type = bound.dimensions[d].type;
   }
   workers = ctm__calloc(env, (size_t)count, sizeof *workers);
   status = workers != NULL ? CTM_OK : CTM_NOMEM;
@@ -189,12 +188,15 @@ ctm_status ctm__state_feed_snapshot(ctm__env *env, ctm_state *s, ctm__snapshot *
   if (status != CTM_OK) goto out;
   all = (crew){&bound, workers};
   CTM__TRY(ctm__scan_run(env, &scan, count, progress, progress_data, feed_batch, &all));
+  s->broken = true; /* until all is in */
+  for (int32_t d = 0; d < bound.dimension_count; d++) s->groups.types[d] = bound.dimensions[d].type;
   if (s->query->measure->learn != NULL) CTM__TRY(s->query->measure->learn(env, &bound, s->sums));
   for (int32_t i = 0; i < count; i++) CTM__TRY(absorb(env, s, &bound, &workers[i]));
   s->customers += (int64_t)t->customers;
   s->rows += (int64_t)t->rows;
   s->date_only |= t->date_only;
   if (t->rows > 0 && (s->last_time == CTM_NO_TIME || t->max_time > s->last_time)) s->last_time = t->max_time;
+  s->broken = false;
 out:
   for (int32_t i = 0; workers != NULL && i < count; i++) worker_end(env, &workers[i], s->query);
   ctm__free(env, workers);
@@ -367,7 +369,7 @@ ctm_status ctm__state_result(ctm__env *env, const ctm_state *s, const ctm__snaps
   if (with.by_period) { /* as loaded bytes claim */
     ctm__period period;
     CTM__TRY(ctm__query_period(env, q, &period));
-    CTM__TRY(ctm__period_range(env, &with, with.by_count, period, true));
+    CTM__TRY(ctm__period_range(env, &with, with.by_count, period, false));
   }
   CTM__TRY(ctm__result_new(env, q->measure->name, &r));
   CTM__TRY(q->measure->finish(env, &with, s->sums, r));

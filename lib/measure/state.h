@@ -13,6 +13,7 @@ struct ctm_state {
   int64_t last_time; /* of all that was fed; CTM_NO_TIME: nothing yet */
   int64_t customers, rows;
   bool date_only;
+  bool broken; /* a feed or merge failed half way: what is counted is of no use */
   /* Members: asked for by tag, collected as (group, customer of the snapshot fed). */
   bool collect;
   ctm__members members;
