@@ -347,6 +347,15 @@ static ctm_status hide_small(ctm__env *env, const ctm__query *q, ctm_result *r) 
                           (long long)q->selection.min_customers);
 }
 
+/* An attribute may bear the name of a column of the answer, which could then not be told from it. */
+static ctm_status columns_differ(ctm__env *env, const ctm_result *r) {
+  for (int32_t i = 0; i < r->columns; i++)
+    if (ctm_result_find(r, r->column[i].name) < i)
+      return ctm__fail(env, CTM_AMBIGUOUS, "by=\"%.400s\" would be a second column of that name beside the %s's own",
+                       r->column[i].name, r->title);
+  return CTM_OK;
+}
+
 ctm_status ctm__state_result(ctm__env *env, const ctm_state *s, const ctm__snapshot *snapshot, ctm_result **out) {
   const ctm__query *q = s->query;
   ctm__finish with = {.query = q,
@@ -373,6 +382,7 @@ ctm_status ctm__state_result(ctm__env *env, const ctm_state *s, const ctm__snaps
   }
   CTM__TRY(ctm__result_new(env, q->measure->name, &r));
   CTM__TRY(q->measure->finish(env, &with, s->sums, r));
+  CTM__TRY(columns_differ(env, r));
   CTM__TRY(hide_small(env, q, r));
   CTM__TRY(provenance(env, s, snapshot, with.as_of, r));
   *out = r;
