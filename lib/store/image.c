@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "store.h"
+#include "times.h"
 
 enum { PROGRESS_ROWS = 65536 };
 
@@ -182,6 +183,8 @@ static ctm_status read_row(builder *b, sqlite3_stmt *s) {
   b->seq[i] = seq;
   b->identity[i] = (int32_t)identity;
   b->time[i] = sqlite3_column_int64(s, 2);
+  if (b->time[i] < CTM__TIME_MIN || b->time[i] > CTM__TIME_MAX)
+    return damaged(b, seq, "its time lies outside the years 1 to 9999");
   b->touchpoint[i] = code_at(s, 3, k->touchpoints.count);
   if (b->touchpoint[i] < 0) return damaged(b, seq, "its touchpoint does not exist");
   if ((channel = code_at(s, 4, k->channels.count)) >= 0) {
@@ -229,7 +232,7 @@ static ctm_status read_journal(builder *b) {
   CTM__TRY(ctm__sql_integer(b->env, b->db, "SELECT min(seq) FROM interactions", &first));
   CTM__TRY(ctm__sql_integer(b->env, b->db, "SELECT max(seq) FROM interactions", &last));
   b->last_sequence = last;
-  b->room = last >= first && last > 0 ? (size_t)(last - first + 1) : 0;
+  b->room = last >= first && last > 0 ? (size_t)((uint64_t)last - (uint64_t)first + 1) : 0;
   if (b->room > UINT32_MAX) { /* mostly gaps, perhaps */
     int64_t count;
     CTM__TRY(ctm__sql_integer(b->env, b->db, "SELECT count(*) FROM interactions", &count));
