@@ -136,7 +136,7 @@ typedef struct ctm_allocator {
 
 /* Called now and then during long work, on the calling thread only, with no lock or write transaction held where the
  * work allows it. `total` is 0 while unknown. Return nonzero to stop: the call then fails with CTM_CANCELLED and
- * changes nothing. Since 0.1. */
+ * changes nothing. It cannot call the store that it is called by (CTM_INVALID), nor close it. Since 0.1. */
 typedef int (*ctm_progress)(void *data, const char *stage, int64_t done, int64_t total);
 
 typedef struct ctm_store ctm_store;

@@ -153,7 +153,8 @@ ctm_status ctm__read_count(ctm__env *env, ctm__reader *r, size_t *count);
  */
 typedef struct ctm__mutex ctm__mutex;
 ctm__mutex *ctm__mutex_new(ctm__env *env);
-void ctm__mutex_lock(ctm__mutex *m);
+/* Waits for other threads; false, at once, when this very thread holds it. */
+bool ctm__mutex_lock(ctm__mutex *m);
 void ctm__mutex_unlock(ctm__mutex *m);
 void ctm__mutex_free(ctm__env *env, ctm__mutex *m);
 

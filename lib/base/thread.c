@@ -11,8 +11,15 @@ struct ctm__mutex {
 
 ctm__mutex *ctm__mutex_new(ctm__env *env) {
   ctm__mutex *m = ctm__alloc(env, sizeof *m);
+  pthread_mutexattr_t kind;
+  bool made;
   if (m == NULL) return NULL;
-  if (pthread_mutex_init(&m->mutex, NULL) != 0) {
+  made = pthread_mutexattr_init(&kind) == 0;
+  if (made) {
+    made = pthread_mutexattr_settype(&kind, PTHREAD_MUTEX_ERRORCHECK) == 0 && pthread_mutex_init(&m->mutex, &kind) == 0;
+    pthread_mutexattr_destroy(&kind);
+  }
+  if (!made) {
     ctm__fail(env, CTM_NOMEM, "a mutex could not be made");
     ctm__free(env, m);
     return NULL;
@@ -20,8 +27,8 @@ ctm__mutex *ctm__mutex_new(ctm__env *env) {
   return m;
 }
 
-void ctm__mutex_lock(ctm__mutex *m) {
-  pthread_mutex_lock(&m->mutex);
+bool ctm__mutex_lock(ctm__mutex *m) {
+  return pthread_mutex_lock(&m->mutex) == 0;
 }
 
 void ctm__mutex_unlock(ctm__mutex *m) {

@@ -35,7 +35,14 @@ ctm_status ctm__enter(ctm_store *store) {
     store->last = store->env.error;
     return CTM_FORKED;
   }
-  ctm__mutex_lock(store->mutex);
+  if (!ctm__mutex_lock(store->mutex)) {
+    /* The call that runs keeps its own error: only the last one is told. */
+    ctm__env env;
+    ctm__env_init(&env, NULL);
+    ctm__fail(&env, CTM_INVALID, "a callback cannot call the store that is calling it: wait until the call returns");
+    store->last = env.error;
+    return CTM_INVALID;
+  }
   store->env.error.status = CTM_OK;
   store->env.error.sqlite_code = 0;
   store->env.error.message[0] = '\0';
@@ -350,7 +357,7 @@ void ctm_close(ctm_store *store) {
   if (store == NULL) return;
   inherited = store->process != getpid();
   /* after a fork the file and its locks are the parent's: only memory is ours */
-  if (!inherited) ctm__mutex_lock(store->mutex);
+  if (!inherited && !ctm__mutex_lock(store->mutex)) return; /* from a callback: the call that runs still needs it */
   if (store->recorder != NULL) ctm__recorder_orphan(store->recorder);
   if (!inherited) {
     ctm__write_rollback(store);

@@ -148,12 +148,10 @@ void ctm_recorder_free(ctm_recorder *recorder) {
   store = recorder->store;
   if (store != NULL) {
     bool inherited = recorder->process != getpid();
-    if (!inherited) {
-      ctm__mutex_lock(store->mutex);
-      ctm__write_rollback(store);
-    }
+    bool locked = !inherited && ctm__mutex_lock(store->mutex); /* not when a callback frees it: then it is held */
+    if (!inherited) ctm__write_rollback(store);
     store->recorder = NULL;
-    if (!inherited) ctm__mutex_unlock(store->mutex);
+    if (locked) ctm__mutex_unlock(store->mutex);
   }
   ctm__free(&recorder->env, recorder);
 }
