@@ -4,6 +4,7 @@
 
 #include "exact_sum.h"
 #include "intervals.h"
+#include "measure.h"
 
 /* Counts of interactions up to FEW have a place in an array, others in a hash. */
 enum { FEW = 16 };
