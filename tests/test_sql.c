@@ -441,7 +441,7 @@ START_TEST(test_refused) {
     const char *sql, *word;
   } cases[] = {
       {CTM_SYNTAX, "SELEC 1", "syntax"},
-      {CTM_SYNTAX, "SELECT nothing FROM ctm_interactions", "nothing"},
+      {CTM_SYNTAX, "SELECT absent FROM ctm_interactions", "no such column: absent"},
       {CTM_SYNTAX, "SELECT * FROM no_table", "no_table"},
       {CTM_SYNTAX, "SELECT", "incomplete"},
       {CTM_SYNTAX, "SELECT abs(-9223372036854775807 - 1)", "overflow"},

@@ -17,6 +17,7 @@ typedef struct cursor {
   sqlite3_vtab_cursor base;
   bool end;
   sqlite3_stmt *rows, *count, *segment, *attribute; /* of a store */
+  bool one;                                         /* `rows` looks one up */
   size_t row;                                       /* of a frame */
 } cursor;
 
@@ -95,20 +96,25 @@ static int filter(sqlite3_vtab_cursor *base, int plan, const char *name CTM__UNU
   cursor *c = (cursor *)base;
   ctm__sql_context *context = context_of(c);
   bool one = plan == 1 && sqlite3_value_type(arguments[0]) == SQLITE_TEXT;
-  int code;
+  int code = SQLITE_OK;
   c->row = 0;
   if (context->frame != NULL) {
     c->end = context->frame->customers == 0;
     return SQLITE_OK;
   }
-  sqlite3_finalize(c->rows);
-  c->rows = NULL;
-  code = sqlite3_prepare_v2(context->db,
-                            one ? "SELECT n.number, n.value, n.kind FROM identities n WHERE n.value = ?1 AND NOT EXISTS"
-                                  " (SELECT 1 FROM identity_links l WHERE l.identity = n.number)"
-                                : "SELECT n.number, n.value, n.kind FROM identities n WHERE NOT EXISTS"
-                                  " (SELECT 1 FROM identity_links l WHERE l.identity = n.number) ORDER BY n.number",
-                            -1, &c->rows, NULL);
+  ctm__done(c->rows);
+  if (c->rows == NULL || c->one != one) {
+    sqlite3_finalize(c->rows);
+    c->rows = NULL;
+    c->one = one;
+    code =
+        sqlite3_prepare_v2(context->db,
+                           one ? "SELECT n.number, n.value, n.kind FROM identities n WHERE n.value = ?1 AND NOT EXISTS"
+                                 " (SELECT 1 FROM identity_links l WHERE l.identity = n.number)"
+                               : "SELECT n.number, n.value, n.kind FROM identities n WHERE NOT EXISTS"
+                                 " (SELECT 1 FROM identity_links l WHERE l.identity = n.number) ORDER BY n.number",
+                           -1, &c->rows, NULL);
+  }
   if (code == SQLITE_OK && one) code = sqlite3_bind_value(c->rows, 1, arguments[0]);
   return code == SQLITE_OK ? step(c) : ctm__sql_broken(context, code, "reading customers");
 }

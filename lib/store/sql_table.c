@@ -40,8 +40,9 @@ enum {
   HIGH_MASK = 3 << HIGH_SHIFT,
   WANTS_CUSTOMER = 64,
   WANTS_ATTRIBUTES = 128,
-  ORDERED = 256,          /* by time, which SQLite relies on … */
-  ORDERED_CUSTOMERS = 512 /* … behind the customer */
+  ORDERED = 256,           /* by time, which SQLite relies on … */
+  ORDERED_CUSTOMERS = 512, /* … behind the customer */
+  BY_PLACE = 1024          /* never of idxNum: rows come one by one, by their numbers */
 };
 static const char *const lows[] = {"", ">=", ">", "="}, *const highs[] = {"", "<=", "<"};
 
@@ -65,7 +66,8 @@ typedef struct cursor {
   sqlite3_vtab_cursor base;
   bool end;
   /* the journal */
-  sqlite3_stmt *rows, *text;
+  sqlite3_stmt *rows, *text, *name;
+  int rows_plan;           /* that `rows` was prepared for: looking up again needs no other */
   size_t place, place_end; /* rows are found by these places; both 0: `rows` gives them itself */
   ctm__attribute_value *values;
   int64_t *stamps, stamp; /* of the row that each value is of, and of this row */
@@ -201,6 +203,7 @@ static int close_cursor(sqlite3_vtab_cursor *base) {
   ctm__env *env = ((table *)base->pVtab)->context->env;
   sqlite3_finalize(c->rows);
   sqlite3_finalize(c->text);
+  sqlite3_finalize(c->name);
   ctm__free(env, c->values);
   ctm__free(env, c->stamps);
   ctm__free(env, c);
@@ -234,7 +237,7 @@ enum {
   AT_CUSTOMER
 };
 
-static ctm_status rows_sql(ctm__env *env, int plan, bool by_place, ctm__text *sql) {
+static ctm_status rows_sql(ctm__env *env, int plan, ctm__text *sql) {
   bool joined = plan & WANTS_CUSTOMER;
   ctm_status status;
   CTM__TRY(ctm__text_addf(env, sql,
@@ -245,8 +248,8 @@ static ctm_status rows_sql(ctm__env *env, int plan, bool by_place, ctm__text *sq
     CTM__TRY(ctm__text_add(env, sql,
                            " LEFT JOIN identity_links l ON l.identity = i.identity"
                            " LEFT JOIN identities n ON n.number = coalesce(l.customer, i.identity)"));
-  CTM__TRY(ctm__text_add(env, sql, by_place ? " WHERE i.seq = ?1" : " WHERE 1"));
-  if (by_place) return CTM_OK;
+  CTM__TRY(ctm__text_add(env, sql, plan & BY_PLACE ? " WHERE i.seq = ?1" : " WHERE 1"));
+  if (plan & BY_PLACE) return CTM_OK;
   if (plan & BY_CUSTOMER)
     CTM__TRY(ctm__text_add(env, sql,
                            " AND i.identity IN (SELECT r.number FROM identities r WHERE r.value = ?1 AND NOT EXISTS"
@@ -310,20 +313,22 @@ out:
 }
 
 /* The one customer of this name; 0: nobody, -1: several. */
-static int find_customer(ctm__sql_context *context, sqlite3_value *name, int64_t *customer) {
-  sqlite3_stmt *s = NULL;
-  int code = prepare(context,
-                     "SELECT r.number FROM identities r WHERE r.value = ?1 AND NOT EXISTS"
-                     " (SELECT 1 FROM identity_links x WHERE x.identity = r.number) LIMIT 2",
-                     &s);
+static int find_customer(cursor *c, sqlite3_value *name, int64_t *customer) {
+  ctm__sql_context *context = ((table *)c->base.pVtab)->context;
+  int code = SQLITE_OK;
   *customer = 0;
+  if (c->name == NULL)
+    code = prepare(context,
+                   "SELECT r.number FROM identities r WHERE r.value = ?1 AND NOT EXISTS"
+                   " (SELECT 1 FROM identity_links x WHERE x.identity = r.number) LIMIT 2",
+                   &c->name);
   if (code != SQLITE_OK) return code;
-  code = sqlite3_bind_value(s, 1, name);
+  code = sqlite3_bind_value(c->name, 1, name);
   while (code == SQLITE_OK || code == SQLITE_ROW) {
-    code = sqlite3_step(s);
-    if (code == SQLITE_ROW) *customer = *customer == 0 ? sqlite3_column_int64(s, 0) : -1;
+    code = sqlite3_step(c->name);
+    if (code == SQLITE_ROW) *customer = *customer == 0 ? sqlite3_column_int64(c->name, 0) : -1;
   }
-  sqlite3_finalize(s);
+  ctm__done(c->name);
   return code == SQLITE_DONE ? SQLITE_OK : ctm__sql_broken(context, code, "looking for a customer");
 }
 
@@ -374,8 +379,7 @@ static int filter_journal(cursor *c, int plan, sqlite3_value **arguments) {
   if (plan & LOW_MASK) low = *arguments++;
   if (plan & HIGH_MASK) high = *arguments++;
   c->place = c->place_end = 0;
-  sqlite3_finalize(c->rows);
-  c->rows = NULL;
+  ctm__done(c->rows);
   c->end = true;
   /* what is not of the column's own kind is compared by rules of SQL's, not here */
   if (customer != NULL && sqlite3_value_type(customer) != SQLITE_TEXT) plan &= ~BY_CUSTOMER;
@@ -386,7 +390,7 @@ static int filter_journal(cursor *c, int plan, sqlite3_value **arguments) {
   if (plan & BY_CUSTOMER && ++t->lookups > 1) {
     int64_t number;
     if (t->places == NULL) code = make_places(t);
-    if (code == SQLITE_OK) code = find_customer(context, customer, &number);
+    if (code == SQLITE_OK) code = find_customer(c, customer, &number);
     if (code != SQLITE_OK || number == 0) return code;
     if (number > 0) {
       c->place = first_place(t, number);
@@ -397,9 +401,15 @@ static int filter_journal(cursor *c, int plan, sqlite3_value **arguments) {
       }
     }
   }
-  status = rows_sql(context->env, plan, c->place_end > 0, &sql);
-  code = status == CTM_OK ? prepare(context, sql.data, &c->rows) : ctm__sql_failed(context, status);
-  ctm__text_free(context->env, &sql);
+  if (c->place_end > 0) plan |= BY_PLACE;
+  if (c->rows == NULL || c->rows_plan != plan) {
+    sqlite3_finalize(c->rows);
+    c->rows = NULL;
+    c->rows_plan = plan;
+    status = rows_sql(context->env, plan, &sql);
+    code = status == CTM_OK ? prepare(context, sql.data, &c->rows) : ctm__sql_failed(context, status);
+    ctm__text_free(context->env, &sql);
+  }
   if (code == SQLITE_OK && c->place_end == 0) {
     if (code == SQLITE_OK && plan & BY_CUSTOMER) code = sqlite3_bind_value(c->rows, 1, customer);
     if (code == SQLITE_OK && plan & BY_TOUCHPOINT) code = sqlite3_bind_value(c->rows, 2, touchpoint);

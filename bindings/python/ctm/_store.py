@@ -443,6 +443,38 @@ class Store(Catalogued):
         """Verify the file and every invariant; raises :class:`CorruptError` on the first that is broken."""
         self._check(lib.ctm_check(self._open()))
 
+    def load_undo(self, load: int) -> None:
+        """Take a load out again, by its number (``report.load``, or the list "loads").
+
+        Its interactions and texts go, and the attributes and segments of customers that it was the last to set. What it
+        had overwritten does not come back; new touchpoints and other entries of the catalogue, identities and links stay.
+        """
+        self._check(lib.ctm_load_undo(self._open(), load))
+
+    def erase(self, customer: str | Mapping[str, str] | None = None) -> None:
+        """Forget a customer, so that no byte of it is left in the store's files.
+
+        Parameters
+        ----------
+        customer : str or dict, optional
+            The customer's id, or one identity by kind, ``{"email": …}``; all identities linked with it are forgotten. None:
+            only clear what an earlier call left because others were using the file (it raised :class:`BusyError`).
+
+        Notes
+        -----
+        The file is written anew, which takes the time and the free disk space of a copy. Results, frames and backups made
+        before still hold the customer.
+        """
+        kind, name = None, customer
+        if isinstance(customer, Mapping):
+            if len(customer) != 1:
+                from ctm import _errors
+
+                raise _errors.make(lib.CTM_INVALID, f"one identity says who is to be forgotten, not {len(customer)}")
+            ((kind, name),) = customer.items()
+        keep = [_call.text(kind), _call.text(name)]
+        self._check(lib.ctm_erase(self._open(), *keep))
+
     def backup(self, path: str | os.PathLike[str], *, progress: _call.Progress | None = None) -> None:
         """Copy the store to a file while it is in use."""
         watch = _call.Watch(progress)
