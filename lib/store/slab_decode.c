@@ -118,7 +118,8 @@ ctm_status ctm__slab_open_head(ctm__env *env, const void *bytes, size_t length, 
       (alike && slab->nulls > 0 && slab->nulls < slab->rows) || (!alike && slab->rows == slab->nulls) ||
       slab->distinct > slab->rows - slab->nulls || (!coded(slab) && slab->distinct > 0) ||
       (coded(slab) && (slab->distinct == 0) != (slab->nulls == slab->rows)) ||
-      (coded(slab) && alike && slab->distinct > 1) || slab->length < head_length || slab->unit == 0)
+      (coded(slab) && alike && slab->distinct > 1) || slab->length < head_length || slab->unit == 0 ||
+      (slab->unit != 1 && slab->kind != CTM__SLAB_TIME && slab->kind != CTM__SLAB_INTS))
     return damaged(env, "its head");
   slab->block_rows = 1u << shift;
   slab->blocks = alike ? 0 : (slab->rows + slab->block_rows - 1) >> shift;
@@ -292,9 +293,9 @@ static bool ints_block(const ctm__slab *slab, size_t number, int64_t *ints, uint
   int64_t *values = all ? ints : scratch_values(slab);
   if (b.values > 0 && !ctm__stream_read(&b.in, b.values, CTM__MAY_ALL, values, scratch_stream(slab))) return false;
   if (b.in.at != b.in.end) return false;
-  if (slab->unit != 1)
-    for (size_t i = 0; i < b.values; i++)
-      values[i] = (int64_t)((uint64_t)slab->origin + slab->unit * (uint64_t)values[i]);
+  const uint64_t origin = (uint64_t)slab->origin, unit = slab->unit;
+  if (unit != 1)
+    for (size_t i = 0; i < b.values; i++) values[i] = (int64_t)(origin + unit * (uint64_t)values[i]);
   if (all) {
     if (present != NULL) memset(present, 1, b.rows);
     return true;

@@ -44,19 +44,19 @@ static bool add_highs_by_bits(const uint8_t *bits, size_t count, const int64_t *
 static bool read_patched(ctm__in *in, size_t count, int64_t base, int64_t *out, int64_t *scratch) {
   if (!ctm__in_has(in, 8)) return false;
   const uint8_t *p = in->at;
-  unsigned width = p[0], high = p[1], far_width = p[2], flags = p[3], position = ctm__bits(count - 1);
+  unsigned width = p[0], high = p[1], far_high = p[2], flags = p[3], position = ctm__bits(count - 1);
   size_t longs = ctm__get16(p + 4), fars = ctm__get16(p + 6);
   in->at += 8;
   int64_t far_base;
-  if (width > 64 || high > 64 - width || far_width > 64 || (flags & 14) || longs > count || fars > count) return false;
-  if (longs > 0 && width > 63) return false;
+  if (width > 63 || high > 64 - width || far_high > 64 - width || (flags & 14) || longs > count || fars > count)
+    return false;
   if (!get_base(in, flags >> 4, &far_base)) return false;
   bool listed = flags & 1;
   const uint8_t *lows, *long_positions = NULL, *highs, *far_positions, *fars_packed;
   if (!claim(in, count, width, &lows) ||
       (longs > 0 && !claim(in, listed ? longs : count, listed ? position : 1, &long_positions)) ||
       !claim(in, longs, high, &highs) || !claim(in, fars, position, &far_positions) ||
-      !claim(in, fars, far_width, &fars_packed))
+      !claim(in, fars, far_high, &fars_packed))
     return false;
   ctm__unpack(lows, in->readable, count, width, (uint64_t)base, out);
   if (longs > 0) {
@@ -74,11 +74,12 @@ static bool read_patched(ctm__in *in, size_t count, int64_t base, int64_t *out, 
   }
   if (fars > 0) {
     int64_t *at = scratch + fars;
-    ctm__unpack(fars_packed, in->readable, fars, far_width, (uint64_t)far_base, scratch);
+    ctm__unpack(fars_packed, in->readable, fars, far_high, 0, scratch);
+    uint64_t farther = (uint64_t)far_base - (uint64_t)base;
     ctm__unpack(far_positions, in->readable, fars, position, 0, at);
     for (size_t i = 0; i < fars; i++) {
       if ((uint64_t)at[i] >= count) return false;
-      out[at[i]] = scratch[i];
+      out[at[i]] = (int64_t)((uint64_t)out[at[i]] + farther + ((uint64_t)scratch[i] << width));
     }
   }
   return true;

@@ -28,10 +28,11 @@ static uint8_t *put_base(uint8_t *p, int64_t base, unsigned bytes) {
 }
 
 /* How to write packed bits, patched or not: `width` low bits of each value above `base`; the `high` next bits of the
- * `longs` values that have more; and the `fars`, below the base or out of reach, as `far_width` bits above far_base. */
+ * `longs` values that have more. The `fars`, below the base or out of reach, are counted above far_base: their low bits
+ * lie among the others', the `far_high` next ones apart. */
 typedef struct packing {
   int64_t base, far_base;
-  unsigned width, high, far_width;
+  unsigned width, high, far_high;
   size_t longs, fars;
   bool listed; /* the longs by a list of positions, else by a bit a row */
   size_t bytes;
@@ -57,21 +58,22 @@ static void best_patches(const int64_t *values, size_t count, int64_t base, pack
   unsigned position = position_bits(count);
   /* `reach`: values of more bits than this are far. */
   size_t fars = by_bits[65];
-  int64_t far_low = fars ? least[65] : 0, far_high = fars ? greatest[65] : 0;
+  int64_t far_low = fars ? least[65] : 0, far_most = fars ? greatest[65] : 0;
   for (unsigned reach = 64;; reach--) {
-    unsigned far_width = fars ? ctm__bits((uint64_t)far_high - (uint64_t)far_low) : 0;
-    size_t far_bits = fars * (position + far_width);
+    unsigned far_width = fars ? ctm__bits((uint64_t)far_most - (uint64_t)far_low) : 0;
     if (by_bits[reach] > 0 || reach == 0) {
       size_t longs = 0;
       for (unsigned width = reach;; width--) {
         if (by_bits[width] > 0 || width == 0) {
           bool listed = longs * position < count;
           size_t long_bits = longs == 0 ? 0 : (listed ? longs * position : count) + longs * (reach - width);
+          unsigned far_high = far_width > width ? far_width - width : 0;
+          size_t far_bits = fars * (position + far_high);
           size_t bytes = 14 + base_bytes(base) + (fars ? base_bytes(far_low) : 0) + (count * width + 7) / 8 +
                          (long_bits + 7) / 8 + (far_bits + 7) / 8;
-          if (bytes < best->bytes)
-            *best = (packing){
-                base, fars ? far_low : 0, width, longs ? reach - width : 0, far_width, longs, fars, listed, bytes};
+          if (bytes < best->bytes && width < 64)
+            *best = (packing){base, fars ? far_low : 0, width, longs ? reach - width : 0, far_high, longs, fars, listed,
+                              bytes};
         }
         if (width == 0) break;
         longs += by_bits[width];
@@ -80,7 +82,7 @@ static void best_patches(const int64_t *values, size_t count, int64_t base, pack
     if (reach == 0) break;
     if (by_bits[reach] > 0) {
       far_low = fars ? CTM__MIN(far_low, least[reach]) : least[reach];
-      far_high = fars ? CTM__MAX(far_high, greatest[reach]) : greatest[reach];
+      far_most = fars ? CTM__MAX(far_most, greatest[reach]) : greatest[reach];
       fars += by_bits[reach];
     }
   }
@@ -123,15 +125,15 @@ static ctm_status write_packing(ctm__env *env, ctm__writer *w, const int64_t *va
   }
   size_t long_positions = p->longs == 0 ? 0 : p->listed ? ctm__packed_bytes(p->longs, position) : (count + 7) / 8;
   size_t long_values = ctm__packed_bytes(p->longs, p->high), low_values = ctm__packed_bytes(count, p->width);
-  size_t far_positions = ctm__packed_bytes(p->fars, position), far_values = ctm__packed_bytes(p->fars, p->far_width);
-  out = ctm__writer_room(
-      env, w, 9 + bytes + far_bytes + low_values + long_positions + long_values + far_positions + far_values);
+  size_t far_positions = ctm__packed_bytes(p->fars, position), far_highs = ctm__packed_bytes(p->fars, p->far_high);
+  out = ctm__writer_room(env, w,
+                         9 + bytes + far_bytes + low_values + long_positions + long_values + far_positions + far_highs);
   if (out == NULL) return CTM_NOMEM;
   *out++ = (uint8_t)(CTM__STREAM_PATCHED | bytes << 4);
   out = put_base(out, p->base, bytes);
   *out++ = (uint8_t)p->width;
   *out++ = (uint8_t)p->high;
-  *out++ = (uint8_t)p->far_width;
+  *out++ = (uint8_t)p->far_high;
   *out++ = (uint8_t)((p->longs > 0 && p->listed) | far_bytes << 4);
   *out++ = (uint8_t)p->longs;
   *out++ = (uint8_t)(p->longs >> 8);
@@ -140,16 +142,17 @@ static ctm_status write_packing(ctm__env *env, ctm__writer *w, const int64_t *va
   out = put_base(out, p->far_base, far_bytes);
 
   unsigned reach = p->width + p->high;
-  uint64_t mask = p->width >= 64 ? ~0ULL : (1ULL << p->width) - 1;
+  uint64_t mask = (1ULL << p->width) - 1;
   uint64_t *lows = scratch, *highs = scratch + count, *long_at = scratch + 2 * count, *far_at = long_at + p->longs,
-           *far_value = scratch + 3 * count;
+           *far_values = scratch + 3 * count;
   size_t longs = 0, fars = 0;
   for (size_t i = 0; i < count; i++) {
     uint64_t above = (uint64_t)values[i] - base;
     if (values[i] < p->base || ctm__bits(above) > reach) {
-      lows[i] = 0;
+      above = (uint64_t)values[i] - (uint64_t)p->far_base;
+      lows[i] = above & mask;
       far_at[fars] = i;
-      far_value[fars++] = (uint64_t)values[i] - (uint64_t)p->far_base;
+      far_values[fars++] = above >> p->width;
     } else {
       lows[i] = above & mask;
       if (ctm__bits(above) > p->width) {
@@ -169,7 +172,7 @@ static ctm_status write_packing(ctm__env *env, ctm__writer *w, const int64_t *va
   out += long_values;
   ctm__pack(out, far_at, fars, position);
   out += far_positions;
-  ctm__pack(out, far_value, fars, p->far_width);
+  ctm__pack(out, far_values, fars, p->far_high);
   return CTM_OK;
 }
 
