@@ -90,14 +90,16 @@ ctm_status ctm_erase(ctm_store *store, const char *kind, const char *customer) {
   if (status == CTM_OK)
     status = ctm__sql_integer(&store->env, store->db, "SELECT count(*) FROM meta WHERE key = 'erasure_unfinished'",
                               &unfinished);
-  if (status == CTM_OK)
+  if (status == CTM_OK && number > 0)
     status = ctm__write_commit(store);
   else
     ctm__write_rollback(store);
   if (status != CTM_OK) goto out;
-  ctm__forget(store); /* what is kept in memory of identities, and the last measures' columns */
-  ctm__snapshot_drop(store->snapshot);
-  store->snapshot = NULL;
+  if (number > 0) { /* what is kept in memory of identities, and the last measures' columns */
+    ctm__forget(store);
+    ctm__snapshot_drop(store->snapshot);
+    store->snapshot = NULL;
+  }
   if (unfinished > 0) {
     status = write_anew(store);
     if (status != CTM_OK) {
