@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import decimal
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ctm import _errors
@@ -17,11 +19,23 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 class Watch:
     """A progress callback for one call: keeps what Python raised inside it until the call has returned."""
 
-    def __init__(self, progress: Progress | None = None):
+    def __init__(self, progress: Progress | None = None, store: Any = None):
         self.progress = progress
+        self.store = store
         self.raised: BaseException | None = None
         self.stopped = False
         self.handle = ffi.new_handle(self)
+
+    def tell(self, stage: str, done: int, total: int) -> Any:
+        """Call the callback; meanwhile its store knows which thread is inside, and lets it not close."""
+        assert self.progress is not None
+        if self.store is None:
+            return self.progress(stage, done, total)
+        self.store._inside = threading.get_ident()
+        try:
+            return self.progress(stage, done, total)
+        finally:
+            self.store._inside = None
 
 
 def _raised(kind: Any, value: Any, trace: Any) -> int:
@@ -37,7 +51,7 @@ def _progress(data: Any, stage: Any, done: int, total: int) -> int:
     try:
         if watch.raised is not None:  # the library asks once more before it stops
             return 1
-        if watch.progress is not None and watch.progress(ffi.string(stage).decode(), done, total) is False:
+        if watch.progress is not None and watch.tell(ffi.string(stage).decode(), done, total) is False:
             watch.stopped = True
             return 1
     except BaseException as error:  # kept, and raised again when the call has returned
@@ -46,10 +60,20 @@ def _progress(data: Any, stage: Any, done: int, total: int) -> int:
     return 0
 
 
+def missing(value: Any) -> bool:
+    """Whether it is what NumPy and pandas have for nothing: NaN, NaT, NA."""
+    if isinstance(value, float):
+        return value != value
+    kind = type(value).__name__
+    return kind in ("NaTType", "NAType") or (kind == "datetime64" and bool(value != value))
+
+
 def text(value: Any) -> Any:
-    """A C string, or NULL for None; the caller keeps it alive."""
-    if value is None:
+    """A C string, or NULL for None and NaN; the caller keeps it alive."""
+    if value is None or missing(value):
         return ffi.NULL
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        raise _errors.make(lib.CTM_TYPE, f"{value!r} is bytes where a text is meant: decode it")
     data = str(value).encode()
     if b"\0" in data:
         raise _errors.make(lib.CTM_INVALID, "a text holds a zero byte")
@@ -93,27 +117,39 @@ def _json(value: Any) -> Any:
         return value.isoformat()
     if hasattr(value, "as_option"):
         return value.as_option()
-    if hasattr(value, "item"):  # numpy scalars
-        value = value.item()
-        return value // 1000 if isinstance(value, int) else value
+    if isinstance(value, decimal.Decimal):
+        return float(value)
+    if hasattr(value, "tolist"):  # NumPy's arrays and scalars, pandas' columns
+        plain = value.tolist()
+        # times and durations finer than a microsecond come as whole nanoseconds
+        return plain // 1000 if getattr(value.dtype, "kind", "") in "mM" and isinstance(plain, int) else plain
+    if isinstance(value, Iterable) and not isinstance(value, (bytes, bytearray, memoryview)):
+        return list(value)
     raise _errors.make(lib.CTM_TYPE, f"{value!r} cannot be an option")
 
 
 def options(**members: Any) -> bytes:
     """Options as JSON; what is None keeps its default."""
-    return json.dumps({k: _plain(v) for k, v in members.items() if v is not None}, default=_json).encode()
+    return ("{" + ", ".join(_member(k, v) for k, v in members.items() if v is not None) + "}").encode()
 
 
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, (tuple, set)) else value
+def _member(name: str, value: Any) -> str:
+    if not isinstance(value, float) and missing(value):
+        raise _errors.make(lib.CTM_TYPE, f"{name}={value!r} is missing: leave it out or say None")
+    try:
+        return f"{json.dumps(name)}: {json.dumps(value, default=_json, allow_nan=False)}"
+    except ValueError as error:  # the exceptions of this package say more, but not of what
+        if isinstance(error, _errors.Error):
+            raise
+        raise _errors.make(lib.CTM_INVALID, f"{name}={value!r}: {error}") from None
 
 
 def microseconds(time: Any) -> int:
     """A datetime, date, ISO 8601 text or integer as microseconds since 1970 UTC; without a zone it is UTC."""
-    if isinstance(time, bool):
+    if isinstance(time, bool) or missing(time):
         raise _errors.make(lib.CTM_TYPE, f"{time!r} is no time")
     if isinstance(time, int):
-        return time
+        return int64("time", time)
     if isinstance(time, str):
         return _parse(time)
     if hasattr(time, "astype") and hasattr(time, "dtype"):  # numpy.datetime64
@@ -125,6 +161,13 @@ def microseconds(time: Any) -> int:
     if isinstance(time, dt.date):
         return (time - _EPOCH.date()).days * 86_400_000_000
     raise _errors.make(lib.CTM_TYPE, f"{time!r} is no time: give a datetime, ISO 8601 text or microseconds")
+
+
+def int64(name: str, value: int) -> int:
+    """The number, when it is one of 64 bits."""
+    if not -(2**63) <= value < 2**63:
+        raise _errors.make(lib.CTM_INVALID, f"{name}={value} does not fit into 64 bits")
+    return value
 
 
 def _parse(time: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import decimal
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -202,14 +203,23 @@ def attribute(name: str, value: Any, keep: list[Any], into: Any) -> None:
     key = _call.text(name)
     keep.append(key)
     into.name = key
-    if hasattr(value, "item") and not hasattr(value, "isoformat"):
+    if getattr(getattr(value, "dtype", None), "kind", "") == "M" and not _call.missing(value):
+        days = str(value.dtype) == "datetime64[D]"
+        value = (
+            value.astype("datetime64[D]" if days else "datetime64[us]")
+            .item()
+            .replace(**({} if days else {"tzinfo": dt.timezone.utc}))
+        )
+    elif hasattr(value, "item") and not hasattr(value, "isoformat"):
         value = value.item()
-    if value is None:
+    if isinstance(value, decimal.Decimal):
+        value = float(value)
+    if value is None or (not isinstance(value, float) and _call.missing(value)):
         into.type = lib.CTM_TYPE_NULL
     elif isinstance(value, bool):
         into.type, into.integer = lib.CTM_TYPE_BOOL, value
     elif isinstance(value, int):
-        into.type, into.integer = lib.CTM_TYPE_INT, value
+        into.type, into.integer = lib.CTM_TYPE_INT, _call.int64(name, value)
     elif isinstance(value, float):
         into.type, into.real = lib.CTM_TYPE_REAL, value
     elif isinstance(value, dt.datetime):

@@ -57,8 +57,7 @@ class Columns:
     def _texts(self, values: Sequence[str] | str | None) -> tuple[Any, int]:
         if values is None:
             return ffi.NULL, 0
-        if isinstance(values, str):
-            values = [values]
+        values = [values] if isinstance(values, str) else list(values)
         array = ffi.new("char *[]", [self._text(v) for v in values] or [ffi.NULL])
         self.keep.append(array)
         return array, len(values)

@@ -74,7 +74,8 @@ class State:
         """A state from its bytes."""
         out = ffi.new("ctm_state **")
         error = ffi.new("ctm_error *")
-        _call.check(lib.ctm_state_load(ffi.from_buffer(data), len(data), out, error), error)
+        buffer = ffi.from_buffer(data)  # its length is in bytes whatever the data's items are
+        _call.check(lib.ctm_state_load(buffer, len(buffer), out, error), error)
         state = cls.__new__(cls)
         state._pointer = ffi.gc(out[0], lib.ctm_state_free)
         return state
