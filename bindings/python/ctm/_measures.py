@@ -60,7 +60,7 @@ class Measures:
 
         The methods named as the measures are this with the options spelled out.
         """
-        watch = _call.Watch(progress)
+        watch = _call.Watch(progress, self)
         out = ffi.new("ctm_result **")
         store = self._open()
         status = lib.ctm_ask_progress(
@@ -73,6 +73,7 @@ class Measures:
         return result
 
     def _raise(self, status: int, watch: _call.Watch | None = None) -> None:
+        self._open()  # another thread may have closed it
         error = ffi.new("ctm_error *")
         lib.ctm_last_error(self._pointer, error)
         _call.raise_error(status, error, watch)

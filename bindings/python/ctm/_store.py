@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ class Catalogued(Measures):
     def __init__(self, pointer: Any):
         self._pointer = ffi.gc(pointer, lib.ctm_close)
         self._closed = False
+        self._inside: int | None = None  # the thread whose progress callback runs
 
     def _open(self) -> Any:
         if self._closed:
@@ -32,9 +34,14 @@ class Catalogued(Measures):
 
     def close(self) -> None:
         """Close; results made from it stay valid. Closing twice is fine."""
-        if not self._closed:
-            self._closed = True
-            ffi.release(self._pointer)
+        if self._closed:
+            return
+        if self._inside == threading.get_ident():
+            from ctm import _errors
+
+            raise _errors.make(lib.CTM_INVALID, "a callback cannot close the store that is calling it")
+        self._closed = True
+        ffi.release(self._pointer)
 
     def __enter__(self: _Self) -> _Self:
         return self
@@ -70,7 +77,7 @@ class Catalogued(Measures):
         --------
         >>> store.sql("select channel, count(*) as visits from ctm_interactions group by channel")  # doctest: +SKIP
         """
-        watch = _call.Watch(progress)
+        watch = _call.Watch(progress, self)
         out = ffi.new("ctm_result **")
         text = _call.text(statement)
         self._check(lib.ctm_sql(self._open(), text, lib._ctm_progress, watch.handle, out), watch)
@@ -235,6 +242,7 @@ class Recorder:
         out = ffi.new("ctm_recorder **")
         store._check(lib.ctm_recorder_new(store._open(), out))
         self._pointer = ffi.gc(out[0], lib.ctm_recorder_free)
+        self._released = False
 
     def record(
         self,
@@ -256,13 +264,22 @@ class Recorder:
         given = dict(locals())
         given.pop("self")
         keep: list[Any] = []
-        self._store._check(lib.ctm_recorder_add(self._pointer, interaction(keep, given)))
+        self._store._check(lib.ctm_recorder_add(self._open(), interaction(keep, given)))
 
     def commit(self) -> None:
         """Make all that was added durable and visible."""
-        self._store._check(lib.ctm_recorder_commit(self._pointer))
+        self._store._check(lib.ctm_recorder_commit(self._open()))
+
+    def _open(self) -> Any:
+        self._store._open()
+        if self._released:
+            from ctm import _errors
+
+            raise _errors.make(lib.CTM_INVALID, "the recorder is done: make another one")
+        return self._pointer
 
     def __enter__(self) -> Recorder:
+        self._open()
         return self
 
     def __exit__(self, kind: object, *rest: object) -> None:
@@ -270,7 +287,9 @@ class Recorder:
             if kind is None:
                 self.commit()
         finally:
-            ffi.release(self._pointer)
+            if not self._released:
+                self._released = True
+                ffi.release(self._pointer)
 
 
 class Store(Catalogued):
@@ -401,7 +420,9 @@ class Store(Catalogued):
         for name in ("self", "source", "progress"):
             given.pop(name)
         given = _columns.aliases(given)
-        watch = _call.Watch(progress)
+        for name in ("attributes", "customer_attributes"):  # each file looks at them
+            given[name] = [given[name]] if isinstance(given[name], str) else list(given[name])
+        watch = _call.Watch(progress, self)
         files = _columns.paths(source)
         pointers: list[Any] = []
         if files is None:
@@ -477,7 +498,7 @@ class Store(Catalogued):
 
     def backup(self, path: str | os.PathLike[str], *, progress: _call.Progress | None = None) -> None:
         """Copy the store to a file while it is in use."""
-        watch = _call.Watch(progress)
+        watch = _call.Watch(progress, self)
         self._check(lib.ctm_backup(self._open(), os.fsencode(path), lib._ctm_progress, watch.handle), watch)
 
     def __repr__(self) -> str:
