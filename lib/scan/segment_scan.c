@@ -4,7 +4,9 @@
 /* Inside a segment's condition bare names are attributes of customers, and each customer is one row. */
 typedef struct customers {
   const ctm__table *table;
-  ctm__slot slots[CTM__MOST_SLOTS];
+  ctm__slot slots[CTM__MOST_SLOTS]; /* of the attributes that the condition names */
+  size_t attributes[CTM__MOST_SLOTS];
+  int32_t slot_count;
 } customers;
 
 static ctm_status customer_field(void *context, ctm__env *env, const char *name, ctm__field *field) {
@@ -12,13 +14,19 @@ static ctm_status customer_field(void *context, ctm__env *env, const char *name,
   const ctm__table *t = c->table;
   if (strncmp(name, "customer.", 9) == 0) name += 9;
   memset(field, 0, sizeof *field);
-  for (size_t i = 0; i < t->customer_attribute_count && i < CTM__MOST_SLOTS; i++) {
+  for (size_t i = 0; i < t->customer_attribute_count; i++) {
     const ctm__column *a = &t->customer_attributes[i];
+    int32_t slot = 0;
     if (strcmp(a->name, name) != 0) continue;
+    while (slot < c->slot_count && c->attributes[slot] != i) slot++;
+    if (slot == CTM__MOST_SLOTS)
+      return ctm__fail(env, CTM_UNSUPPORTED, "a condition may use at most %d attributes", CTM__MOST_SLOTS);
+    if (slot == c->slot_count) c->slot_count++;
     field->type = a->type;
-    field->slot = (int32_t)i;
+    field->slot = slot;
     field->dictionary = a->dictionary;
-    c->slots[i] = (ctm__slot){.codes = a->codes, .ints = a->ints, .present = a->present, .reals = a->reals};
+    c->attributes[slot] = i;
+    c->slots[slot] = (ctm__slot){.codes = a->codes, .ints = a->ints, .present = a->present, .reals = a->reals};
     return CTM_OK;
   }
   return ctm__fail(env, CTM_UNKNOWN, "customers have no attribute \"%s\"", name);
