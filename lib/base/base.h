@@ -95,14 +95,20 @@ uint64_t ctm__fingerprint(const void *bytes, size_t length);
 
 /* ---- dictionary: strings <-> dense codes 0, 1, 2… in order of first sight ------------------------------------------
  */
+typedef struct ctm__dictionary_slot {
+  int32_t code; /* -1 free */
+  uint32_t hash;
+} ctm__dictionary_slot;
+
 typedef struct ctm__dictionary {
   int32_t count;
   /* private: */
+  bool ordered; /* texts rise strictly: there are no slots yet, texts are found by halving */
   char *bytes;
   size_t bytes_length, bytes_capacity;
   uint64_t *starts; /* count + 1 */
   size_t starts_capacity;
-  int32_t *slots;
+  ctm__dictionary_slot *slots;
   size_t slot_count;
 } ctm__dictionary;
 
@@ -110,8 +116,11 @@ typedef struct ctm__dictionary {
 int32_t ctm__dictionary_find(const ctm__dictionary *d, const char *text, size_t length);
 /* The code, adding the text when it is new. */
 ctm_status ctm__dictionary_add(ctm__env *env, ctm__dictionary *d, const char *text, size_t length, int32_t *code);
-/* Room for `count` texts of `length` bytes together, so that adding them neither moves nor hashes again. */
+/* Room for `count` texts of `length` bytes together, so that adding them neither moves nor hashes again. Into an empty
+ * dictionary, texts that come in order are not hashed at all. */
 ctm_status ctm__dictionary_reserve(ctm__env *env, ctm__dictionary *d, size_t count, size_t length);
+/* This text will be looked for or added soon: fetch what that will touch. */
+void ctm__dictionary_expect(const ctm__dictionary *d, const char *text, size_t length);
 /* NUL-terminated; valid until the next add. */
 const char *ctm__dictionary_text(const ctm__dictionary *d, int32_t code);
 size_t ctm__dictionary_length(const ctm__dictionary *d, int32_t code);

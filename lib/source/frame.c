@@ -170,7 +170,8 @@ static ctm_status touchpoints(ctm__frame *frame, ctm_store *store) {
   ctm_status status = CTM_OK;
   CTM__TRY(catalogue_codes(frame, store, ctm__catalogue_touchpoint, m->touchpoint, &t->touchpoint));
   CTM__TRY(fill_constant(frame, store, ctm__catalogue_touchpoint, m->constant_touchpoint, &t->touchpoint));
-  for (size_t row = 0; t->touchpoint != NULL && row < frame->rows; row++)
+  /* codes that are borrowed were looked at */
+  for (size_t row = 0; ctm__frame_owns(frame, t->touchpoint) && row < frame->rows; row++)
     least = t->touchpoint[row] < least ? t->touchpoint[row] : least;
   if (frame->rows > 0 && (t->touchpoint == NULL || least < 0)) {
     size_t row = 0;
@@ -187,10 +188,12 @@ static ctm_status stages(ctm__frame *frame, ctm_store *store) {
   ctm__dictionary names = {0};
   const int32_t *codes = NULL, *touchpoint = frame->table.touchpoint;
   const int32_t *stage = store->catalogue.touchpoint.stage;
+  int32_t without = 0;
   ctm_status status = CTM_OK;
   if (frame->mapping.stage < 0) return CTM_OK;
   CTM__TRY(ctm__frame_codes(frame, frame->mapping.stage, true, &names, &codes));
-  for (size_t row = 0; codes != NULL && row < frame->rows; row++) {
+  for (int32_t i = 0; i < store->catalogue.touchpoints.count; i++) without += stage[i] < 0;
+  for (size_t row = 0; codes != NULL && without > 0 && row < frame->rows; row++) {
     if (codes[row] < 0 || stage[touchpoint[row]] >= 0) continue;
     status =
         ctm__catalogue_touchpoint_stage(&store->env, store, touchpoint[row], ctm__dictionary_text(&names, codes[row]));
@@ -200,6 +203,7 @@ static ctm_status stages(ctm__frame *frame, ctm_store *store) {
       status = ctm__frame_bad(frame, row, frame->mapping.stage);
       goto out;
     }
+    without--;
   }
   ctm__frame_drop(frame, codes);
 out:
@@ -244,6 +248,23 @@ static ctm_status add_survey(ctm__env *env, ctm_store *store, const char *name, 
   return status;
 }
 
+/* The first row from `row` on that has a score; those before it get no survey. */
+static size_t next_score(const double *score, size_t row, size_t rows, int32_t *survey) {
+  enum { BLOCK = 8 };
+  for (; row < rows && row % BLOCK != 0; row++) {
+    if (!isnan(score[row])) return row;
+    survey[row] = -1;
+  }
+  for (; row + BLOCK <= rows; row += BLOCK) {
+    uint64_t some = 0;
+    for (size_t i = 0; i < BLOCK; i++) some |= score[row + i] == score[row + i];
+    if (some) break;
+    for (size_t i = 0; i < BLOCK; i++) survey[row + i] = -1;
+  }
+  for (; row < rows && isnan(score[row]); row++) survey[row] = -1;
+  return row;
+}
+
 static ctm_status scores(ctm__frame *frame, ctm_store *store) {
   ctm__table *t = &frame->table;
   const ctm__mapping *m = &frame->mapping;
@@ -262,12 +283,11 @@ static ctm_status scores(ctm__frame *frame, ctm_store *store) {
     goto out;
   }
   memset(global, 0xff, (size_t)names.count * sizeof *global);
-  for (size_t row = 0; row < frame->rows; row++) {
+  for (size_t row = next_score(t->score, 0, frame->rows, survey); row < frame->rows;
+       row = next_score(t->score, row + 1, frame->rows, survey)) {
     double score = t->score[row], steps;
     const ctm__survey *s;
     int32_t name = codes != NULL ? codes[row] : -1, code;
-    survey[row] = -1;
-    if (isnan(score)) continue;
     code = name >= 0 ? global[name] : fallback;
     if (code < 0) { /* the first score of this survey */
       const char *text = name >= 0 ? ctm__dictionary_text(&names, name)
@@ -393,23 +413,42 @@ out:
   return status;
 }
 
-/* Each customer's last value that is not null, in the order of recording. */
+/* Each customer's last value that is not null, in the order of recording. Either rows lie in histories, and the search
+ * goes from a history's end; or `number` tells whose each row is, and later rows overwrite. */
+#define LAST_VALUES(is_there, take)                                    \
+  do {                                                                 \
+    for (size_t c_ = 0; number == NULL && c_ < t->customers; c_++) {   \
+      size_t row = (size_t)t->starts[c_ + 1];                          \
+      while (row > t->starts[c_]) {                                    \
+        row--;                                                         \
+        if (is_there) {                                                \
+          size_t customer = c_;                                        \
+          take;                                                        \
+          break;                                                       \
+        }                                                              \
+      }                                                                \
+    }                                                                  \
+    for (size_t row = 0; number != NULL && row < frame->rows; row++) { \
+      size_t customer = (size_t)number[row];                           \
+      if (number[row] >= 0 && (is_there)) take;                        \
+    }                                                                  \
+  } while (0)
+
 static ctm_status last_values(ctm__frame *frame, const int32_t *number, ctm__column *c) {
-  size_t customers = frame->table.customers;
+  const ctm__table *t = &frame->table;
+  size_t customers = t->customers;
   if (c->codes != NULL) {
     int32_t *codes = ctm__frame_alloc(frame, customers, sizeof *codes);
     if (codes == NULL) return CTM_NOMEM;
     memset(codes, 0xff, customers * sizeof *codes);
-    for (size_t row = 0; row < frame->rows; row++)
-      if (number[row] >= 0 && c->codes[row] >= 0) codes[number[row]] = c->codes[row];
+    LAST_VALUES(c->codes[row] >= 0, codes[customer] = c->codes[row]);
     ctm__frame_drop(frame, c->codes);
     c->codes = codes;
   } else if (c->reals != NULL) {
     double *reals = ctm__frame_alloc(frame, customers, sizeof *reals);
     if (reals == NULL) return CTM_NOMEM;
     for (size_t i = 0; i < customers; i++) reals[i] = CTM_NO_NUMBER;
-    for (size_t row = 0; row < frame->rows; row++)
-      if (number[row] >= 0 && !isnan(c->reals[row])) reals[number[row]] = c->reals[row];
+    LAST_VALUES(!isnan(c->reals[row]), reals[customer] = c->reals[row]);
     ctm__frame_drop(frame, c->reals);
     c->reals = reals;
   } else if (c->ints != NULL) {
@@ -418,17 +457,30 @@ static ctm_status last_values(ctm__frame *frame, const int32_t *number, ctm__col
     if (ints == NULL || present == NULL) return CTM_NOMEM;
     memset(ints, 0, customers * sizeof *ints);
     memset(present, 0, customers);
-    for (size_t row = 0; row < frame->rows; row++) {
-      if (number[row] < 0 || (c->present != NULL && !c->present[row])) continue;
-      ints[number[row]] = c->ints[row];
-      present[number[row]] = 1;
-    }
+    LAST_VALUES(c->present == NULL || c->present[row], (ints[customer] = c->ints[row], present[customer] = 1));
     ctm__frame_drop(frame, c->ints);
     ctm__frame_drop(frame, c->present);
     c->ints = ints;
     c->present = present;
   }
   return CTM_OK;
+}
+#undef LAST_VALUES
+
+/* Histories ascend, and so do the rows of nobody. */
+static void bound_times(ctm__table *t) {
+  int64_t least = INT64_MAX, most = INT64_MIN;
+  for (size_t i = 0; i < t->customers; i++) {
+    least = CTM__MIN(least, t->time[t->starts[i]]);
+    most = CTM__MAX(most, t->time[t->starts[i + 1] - 1]);
+  }
+  if (t->rows > t->known_rows) {
+    least = CTM__MIN(least, t->time[t->known_rows]);
+    most = CTM__MAX(most, t->time[t->rows - 1]);
+  }
+  if (t->rows == 0) return;
+  t->min_time = least;
+  t->max_time = most;
 }
 
 /* ---- the whole -----------------------------------------------------------------------------------------------------
@@ -486,12 +538,7 @@ static ctm_status fill(ctm__frame *frame, ctm_store *store, const ctm_load_optio
   ctm__frame_drop(frame, customers.ids);
   ctm__frame_drop(frame, customers.label);
   ctm__frame_drop(frame, customers.tie);
-  for (size_t row = 0; row < t->rows; row++) {
-    int64_t time = t->time[row];
-    if (row == 0) t->min_time = t->max_time = time;
-    t->min_time = time < t->min_time ? time : t->min_time;
-    t->max_time = time > t->max_time ? time : t->max_time;
-  }
+  bound_times(t);
 out:
   ctm__free(&frame->env, order);
   ctm__free(&frame->env, skip);

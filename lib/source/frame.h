@@ -59,8 +59,8 @@ typedef struct ctm__frame_customers {
 
 ctm_status ctm__frame_customers_make(ctm__frame *frame, ctm__frame_customers *out);
 /* Sets starts, customers, labels and known_rows of the table. *order: which row comes at each place; NULL when rows lie
- * well as they are. *number: by row, the customer's number or -1; made when `number` is not NULL. `skip` (may be NULL)
- * marks rows to leave out, of which there are `skipped`. */
+ * well as they are. *number: by row, the customer's number or -1; made when `number` is not NULL and there is an order.
+ * `skip` (may be NULL) marks rows to leave out, of which there are `skipped`. */
 ctm_status ctm__frame_order(ctm__frame *frame, const ctm__frame_customers *customers, const uint8_t *skip,
                             size_t skipped, uint32_t **order, int32_t **number);
 /* Bring every column of the table that is there by row into the order. */

@@ -122,10 +122,23 @@ static ctm_status int_code(ctm__env *env, int_map *map, int64_t key, ctm__dictio
   return CTM_OK;
 }
 
+/* Plain ASCII, as names mostly are: no NUL in it and nothing that could be no UTF-8. */
+static inline bool is_plain(const char *text, size_t length) {
+  const uint64_t high = UINT64_C(0x8080808080808080), ones = UINT64_C(0x0101010101010101);
+  uint64_t word = 0, bad = 0;
+  for (; length >= 8; text += 8, length -= 8) {
+    memcpy(&word, text, 8);
+    bad |= (word | (word - ones)) & high; /* of ASCII, only a NUL borrows into the high bit */
+  }
+  for (size_t i = 0; i < length; i++) bad |= (uint64_t)((signed char)text[i] <= 0);
+  return bad == 0;
+}
+
 static ctm_status add_text(ctm__env *env, ctm__dictionary *d, const char *text, size_t length, int32_t *code) {
   int32_t before = d->count;
   ctm_status status = ctm__dictionary_add(env, d, text, length, code);
-  return status == CTM_OK && d->count > before ? ctm__arrow_text_check(env, text, length) : status;
+  if (status != CTM_OK || d->count == before || is_plain(text, length)) return status;
+  return ctm__arrow_text_check(env, text, length);
 }
 
 /* Of one value of any type. */
@@ -217,6 +230,21 @@ static ctm_status entry_code(ctm__env *env, const ctm__arrow_view *view, size_t 
   return view_code(env, view, entry, empty_is_null, d, code);
 }
 
+enum { AHEAD = 64 };
+
+/* Slots of a large dictionary lie far apart: have those of the next entries fetched together. */
+static void expect_entries(const ctm__arrow_view *view, size_t first, const ctm__dictionary *d) {
+  ctm__env quiet; /* what is broken is told when the entry is added */
+  if (!ctm__arrow_is_text(view->type.kind)) return;
+  ctm__env_init(&quiet, NULL);
+  for (size_t i = first; i < CTM__MIN(first + AHEAD, view->length); i++) {
+    const char *text;
+    size_t length;
+    if (ctm__arrow_valid(view, i) && ctm__arrow_text_raw(&quiet, view, i, &text, &length) == CTM_OK)
+      ctm__dictionary_expect(d, text, length);
+  }
+}
+
 /* Of every entry at once, unless there are more of them than rows: then of those that occur, as they occur. */
 static ctm_status remap_make(ctm__frame *frame, int32_t column, const ctm__arrow_column *from, bool empty_is_null,
                              ctm__dictionary *d, remap *map) {
@@ -249,6 +277,7 @@ static ctm_status remap_make(ctm__frame *frame, int32_t column, const ctm__arrow
     CTM__TRY(ctm__dictionary_reserve(env, d, view->length, bytes));
   }
   for (size_t i = 0; i < view->length; i++) {
+    if (i % AHEAD == 0 && !d->ordered) expect_entries(view, i, d);
     status = entry_code(env, view, i, empty_is_null, d, &map->codes[i]);
     if (status == CTM_DATA)
       ctm__fail_prefix(env, "column \"%s\", entry %zu of its dictionary: ", frame->source.names[column], i);
@@ -397,34 +426,69 @@ static bool any_infinite(const double *reals, size_t count) {
   return found != 0;
 }
 
+enum { WORD = 64 };
+
+/* Which of up to 64 rows from `row` on are not null, the first in the lowest bit. */
+static uint64_t valid_bits(const ctm__arrow_view *view, size_t row, size_t count) {
+  size_t at = view->offset + row, shift = at & 7, bytes = (shift + count + 7) / 8;
+  const uint8_t *p = view->validity + (at >> 3);
+  uint64_t bits = 0;
+  for (size_t i = 0; i < CTM__MIN(bytes, (size_t)8); i++) bits |= (uint64_t)p[i] << 8 * i;
+  bits >>= shift;
+  if (bytes > 8) bits |= (uint64_t)p[8] << (WORD - shift);
+  return count < WORD ? bits & ((UINT64_C(1) << count) - 1) : bits;
+}
+
+static int lowest_bit(uint64_t bits) {
+#if defined(__GNUC__)
+  return __builtin_ctzll(bits);
+#else
+  int at = 0;
+  while (!(bits >> at & 1)) at++;
+  return at;
+#endif
+}
+
+/* 64 rows at a time: what is null is neither converted nor looked at. */
 static ctm_status batch_reals(ctm__frame *frame, int32_t column, const ctm__arrow_column *from, size_t first,
-                              double *out) {
+                              double *out, bool *infinite) {
   const ctm__arrow_view *view = &from->values;
-#define CONVERT(type)                                                \
-  {                                                                  \
-    const type *p = (const type *)view->data + view->offset;         \
-    for (size_t i = 0; i < view->length; i++) out[i] = (double)p[i]; \
-    break;                                                           \
+#define CONVERT(type, may_be_infinite)                                                                       \
+  {                                                                                                          \
+    const type *p = (const type *)view->data + view->offset;                                                 \
+    for (size_t row = 0; row < view->length; row += WORD) {                                                  \
+      size_t count = CTM__MIN(view->length - row, (size_t)WORD);                                             \
+      uint64_t all = count < WORD ? (UINT64_C(1) << count) - 1 : UINT64_MAX;                                 \
+      uint64_t bits = view->validity != NULL ? valid_bits(view, row, count) : all;                           \
+      if (bits == all) {                                                                                     \
+        for (size_t i = 0; i < count; i++) out[row + i] = (double)p[row + i];                                \
+      } else {                                                                                               \
+        for (size_t i = 0; i < count; i++) out[row + i] = CTM_NO_NUMBER;                                     \
+        for (; bits != 0; bits &= bits - 1) out[row + lowest_bit(bits)] = (double)p[row + lowest_bit(bits)]; \
+      }                                                                                                      \
+      if (may_be_infinite) *infinite |= any_infinite(out + row, count);                                      \
+    }                                                                                                        \
+    break;                                                                                                   \
   }
   switch (from->has_dictionary || view->length == 0 ? CTM__ARROW_OTHER : view->type.kind) {
     case CTM__ARROW_INT8:
-      CONVERT(int8_t)
+      CONVERT(int8_t, false)
     case CTM__ARROW_INT16:
-      CONVERT(int16_t)
+      CONVERT(int16_t, false)
     case CTM__ARROW_INT32:
-      CONVERT(int32_t)
+      CONVERT(int32_t, false)
     case CTM__ARROW_INT64:
-      CONVERT(int64_t)
+      CONVERT(int64_t, false)
     case CTM__ARROW_UINT8:
-      CONVERT(uint8_t)
+      CONVERT(uint8_t, false)
     case CTM__ARROW_UINT16:
-      CONVERT(uint16_t)
+      CONVERT(uint16_t, false)
     case CTM__ARROW_UINT32:
-      CONVERT(uint32_t)
+      CONVERT(uint32_t, false)
     case CTM__ARROW_FLOAT:
-      CONVERT(float)
+      CONVERT(float, true)
     case CTM__ARROW_DOUBLE:
-      CONVERT(double)
+      CONVERT(double, true)
     default:
       for (size_t row = 0; row < view->length; row++) {
         ctm__cell cell;
@@ -432,12 +496,9 @@ static ctm_status batch_reals(ctm__frame *frame, int32_t column, const ctm__arro
         if (status == CTM_OK) status = ctm__cell_real(&frame->env, &cell, &out[row]);
         if (status != CTM_OK) return ctm__frame_bad(frame, first + row, column);
       }
-      return CTM_OK;
+      *infinite |= any_infinite(out, view->length);
   }
 #undef CONVERT
-  if (view->validity != NULL)
-    for (size_t row = 0; row < view->length; row++)
-      if (!ctm__arrow_valid(view, row)) out[row] = CTM_NO_NUMBER;
   return CTM_OK;
 }
 
@@ -446,6 +507,7 @@ ctm_status ctm__frame_reals(ctm__frame *frame, int32_t column, const double **re
   ctm__arrow_column from = {0};
   double *out = NULL;
   size_t first = 0;
+  bool infinite = false;
   ctm_status status = CTM_OK;
   *reals = NULL;
   CTM__TRY(ctm__arrow_usable(env, &frame->source, (size_t)column));
@@ -455,18 +517,19 @@ ctm_status ctm__frame_reals(ctm__frame *frame, int32_t column, const double **re
     if (frame->batch_count == 1 && !from.has_dictionary && from.values.type.kind == CTM__ARROW_DOUBLE &&
         from.values.validity == NULL && from.values.owned[0] == NULL && from.values.length > 0) {
       *reals = (const double *)from.values.data + from.values.offset;
+      infinite = any_infinite(*reals, frame->rows);
       break;
     }
     if (out == NULL && (out = ctm__frame_alloc(frame, frame->rows, sizeof *out)) == NULL) {
       status = CTM_NOMEM;
       goto out;
     }
-    CTM__TRY(batch_reals(frame, column, &from, first, out + first));
+    CTM__TRY(batch_reals(frame, column, &from, first, out + first, &infinite));
     first += from.values.length;
     ctm__arrow_column_close(env, &from);
   }
   if (*reals == NULL) *reals = out;
-  if (*reals != NULL && any_infinite(*reals, frame->rows)) {
+  if (infinite) {
     size_t row = 0;
     while (!isinf((*reals)[row])) row++;
     ctm__fail(env, CTM_DATA, "%g is not a finite number", (*reals)[row]);

@@ -119,36 +119,30 @@ ctm_status ctm__frame_customers_make(ctm__frame *frame, ctm__frame_customers *ou
 /* ---- rows that lie well --------------------------------------------------------------------------------------------
  */
 
-/* Within each run of one customer, times go up (ties: identities too). Counts the runs. */
-static bool runs_ascend(const int32_t *ids, const int64_t *time, const int32_t *tie, size_t rows, size_t *runs) {
-  size_t changes = 0;
-  int bad = 0;
-  if (ids == NULL) {
-    for (size_t i = 1; i < rows; i++) bad |= time[i] < time[i - 1];
-  } else if (tie == NULL) {
-    for (size_t i = 1; i < rows; i++) {
-      int same = ids[i] == ids[i - 1];
-      changes += (size_t)!same;
-      bad |= same & (time[i] < time[i - 1]);
-    }
-  } else {
-    for (size_t i = 1; i < rows; i++) {
-      int same = ids[i] == ids[i - 1];
-      changes += (size_t)!same;
-      bad |= same & ((time[i] < time[i - 1]) | ((time[i] == time[i - 1]) & (tie[i] < tie[i - 1])));
-    }
-  }
-  *runs = rows > 0 ? changes + 1 : 0;
-  return bad == 0;
+static inline bool falls(const int64_t *time, const int32_t *tie, size_t row) {
+  return (time[row] < time[row - 1]) | (tie != NULL && time[row] == time[row - 1] && tie[row] < tie[row - 1]);
 }
 
-/* Histories from runs; false in *well when a customer has several, or nobody's rows do not come last. */
-static ctm_status take_runs(ctm__frame *frame, const ctm__frame_customers *c, size_t runs, bool *well) {
+/* The rows behind `row` that are of the same customer, in order. *bad: some are not in order. */
+static inline size_t run_end(const ctm__frame_customers *c, const int64_t *time, const int32_t *tie, size_t rows,
+                             size_t row, bool *bad) {
+  int32_t id = c->ids[row];
+  bool found = false;
+  while (++row < rows && c->ids[row] == id) found |= falls(time, tie, row);
+  *bad |= found;
+  return row;
+}
+
+/* Histories from runs; false in *well when a customer has several, rows of one do not ascend, or nobody's rows do not
+ * come last. */
+static ctm_status take_runs(ctm__frame *frame, const ctm__frame_customers *c, bool *well) {
   ctm__table *t = &frame->table;
-  size_t rows = frame->rows, customers = 0, row = 0;
-  uint64_t *starts = ctm__frame_alloc(frame, runs + 1, sizeof *starts);
-  int32_t *labels = ctm__frame_alloc(frame, runs, sizeof *labels);
+  const int64_t *time = t->time;
+  size_t rows = frame->rows, customers = 0, row = 0, most = CTM__MIN(c->id_count, rows);
+  uint64_t *starts = ctm__frame_alloc(frame, most + 1, sizeof *starts);
+  int32_t *labels = ctm__frame_alloc(frame, most, sizeof *labels);
   uint8_t *seen = ctm__calloc(&frame->env, c->id_count / 8 + 1, 1);
+  bool bad = false;
   ctm_status status = CTM_OK;
   *well = false;
   if (starts == NULL || labels == NULL || seen == NULL) {
@@ -161,13 +155,15 @@ static ctm_status take_runs(ctm__frame *frame, const ctm__frame_customers *c, si
     seen[id >> 3] = (uint8_t)(seen[id >> 3] | 1u << (id & 7));
     starts[customers] = row;
     labels[customers++] = c->label != NULL ? c->label[id] : id;
-    while (++row < rows && c->ids[row] == id) {
-    }
+    row = c->tie == NULL ? run_end(c, time, NULL, rows, row, &bad) : run_end(c, time, c->tie, rows, row, &bad);
+    if (bad) goto out;
   }
   starts[customers] = row;
   t->known_rows = row;
-  while (row < rows && (c->ids == NULL || c->ids[row] < 0)) row++;
-  if (row < rows) goto out;
+  for (; row < rows; row++) {
+    if (c->ids != NULL && c->ids[row] >= 0) goto out;
+    if (row > t->known_rows && time[row] < time[row - 1]) goto out;
+  }
   t->rows = rows;
   t->customers = customers;
   t->starts = starts;
@@ -297,24 +293,12 @@ out:
 
 ctm_status ctm__frame_order(ctm__frame *frame, const ctm__frame_customers *c, const uint8_t *skip, size_t skipped,
                             uint32_t **order, int32_t **number) {
-  const ctm__table *t = &frame->table;
-  size_t runs = 0;
   bool well = false;
   ctm_status status = CTM_OK;
   *order = NULL;
   if (number != NULL) *number = NULL;
-  if (skipped == 0 && runs_ascend(c->ids, t->time, c->tie, frame->rows, &runs)) {
-    CTM__TRY(take_runs(frame, c, runs, &well));
-    if (well) {
-      if (number == NULL) goto out;
-      *number = ctm__frame_alloc(frame, frame->rows, sizeof **number);
-      if (*number == NULL) return CTM_NOMEM;
-      for (size_t i = 0; i < t->customers; i++)
-        for (size_t row = (size_t)t->starts[i]; row < t->starts[i + 1]; row++) (*number)[row] = (int32_t)i;
-      for (size_t row = t->known_rows; row < t->rows; row++) (*number)[row] = -1;
-      goto out;
-    }
-  }
+  if (skipped == 0) CTM__TRY(take_runs(frame, c, &well));
+  if (well) goto out;
   status = sort_frame(frame, c, skip, skipped, order, number);
 out:
   return status;
