@@ -588,6 +588,11 @@ CTM_API void ctm_steps_free(ctm_steps *steps);
 
 typedef enum ctm_entry { CTM_ENTRY_ANY = 0, CTM_ENTRY_FIRST = 1 } ctm_entry;
 
+typedef enum ctm_order {
+  CTM_ORDER_ORDERED = 0, /* anything may lie between two steps */
+  CTM_ORDER_STRICT = 1   /* nothing else: every step is direct */
+} ctm_order;
+
 typedef struct ctm_funnel_options {
   size_t size;
   int64_t within;           /* µs from step 1, inclusive; 0: no limit */
@@ -596,10 +601,11 @@ typedef struct ctm_funnel_options {
   const char *attribute_at; /* whose value of a `by` attribute counts: "first" (default), "last", "step:N", "each" */
   const double *quantiles;  /* of seconds from the step before; NULL: 0.5 and 0.9 */
   size_t quantile_count;
+  int32_t order; /* ctm_order */
 } ctm_funnel_options;
 
 #define CTM_FUNNEL_OPTIONS_INIT \
-  { sizeof(ctm_funnel_options), 0, 0, CTM_ENTRY_ANY, NULL, NULL, 0 }
+  { sizeof(ctm_funnel_options), 0, 0, CTM_ENTRY_ANY, NULL, NULL, 0, CTM_ORDER_ORDERED }
 
 /* How many customers went how far through the steps, in order. Columns: by…, step, name, customers, conversion_rate,
  * low, high, step_conversion_rate, step_low, step_high, mean_seconds, p50_seconds, p90_seconds, still_open.

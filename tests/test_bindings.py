@@ -100,21 +100,17 @@ def test_every_measure_is_a_method():
 
 @pytest.mark.parametrize("measure", MEASURES)
 def test_parameters_are_options(measure):
-    """Nothing is invented: each keyword is an option of the library, `order` excepted, which names the only order."""
+    """Nothing is invented: each keyword is an option of the library, but for those that a funnel refuses by name."""
     names = {name for name, p in parameters(measure).items() if p.kind is not p.VAR_KEYWORD}
     known = set(described()[measure])
-    assert names - known - ({"order"} if measure == "funnel" else set()) == set()
-
-
-# Options that the library takes and that change nothing for this measure: a mean has one method of limits.
-WITHOUT_EFFECT = {"ces": {"interval"}}
+    assert names - known - ({"exclude", "dialect"} if measure == "funnel" else set()) == set()
 
 
 @pytest.mark.parametrize("measure", MEASURES)
 def test_options_are_parameters(measure):
     """Each of the measure's own options is spelled out; the selection's may come by **selection."""
     names = set(parameters(measure))
-    assert set(described()[measure]) - COMMON - names == WITHOUT_EFFECT.get(measure, set())
+    assert set(described()[measure]) - COMMON - names == set()
     assert any(p.kind is p.VAR_KEYWORD for p in parameters(measure).values())
 
 
@@ -122,7 +118,7 @@ def test_options_are_parameters(measure):
 def test_defaults_are_the_library_s(measure):
     """Python says nothing where the library has a default, so that there is only one."""
     for name, p in parameters(measure).items():
-        if p.kind is p.KEYWORD_ONLY and name != "order":
+        if p.kind is p.KEYWORD_ONLY:
             assert p.default is None, name
 
 

@@ -101,7 +101,7 @@ def test_raised_where_they_belong(tmp_path):
     with raises(ctm.WrongTypeError):
         store.retention(periods="many")
     with raises(ctm.UnsupportedError):
-        store.funnel(["a", "b"], order="unordered")
+        store.funnel(["a", "b"], dialect="posthog")
     with raises(ctm.MissingError):
         ctm.open(tmp_path / "none.ctm", read_only=True)
     (tmp_path / "text.ctm").write_text("this is no store, but it is long enough to be looked at" * 100)

@@ -8,6 +8,8 @@
 
 /* Counts of interactions up to FEW have a place in an array, others in a hash. */
 enum { FEW = 16 };
+/* Rows of a batch that are counted by cell; batches of customers have fewer but where one has more all by itself. */
+enum { MOST_CELLS = 1 << 20 };
 #define MOST_INTERACTIONS (INT64_C(1) << 53)
 
 /* `customers` customers had `count` interactions each. */
@@ -31,6 +33,10 @@ typedef struct sums {
   int64_t *here;
   int32_t *touched;
   size_t here_capacity, touched_capacity, touched_count;
+  /* the same by cell, where groups are addressed directly; the rows' cells and those that have a value */
+  int64_t *in_cell;
+  uint32_t *cells_met, *cells, *valued;
+  size_t cells_capacity, valued_capacity;
 } sums;
 
 static ctm_status begin(ctm__env *env, const ctm__query *query, void **out) {
@@ -49,6 +55,10 @@ static void end(ctm__env *env, void *data) {
   ctm__free(env, s->slots);
   ctm__free(env, s->here);
   ctm__free(env, s->touched);
+  ctm__free(env, s->in_cell);
+  ctm__free(env, s->cells_met);
+  ctm__free(env, s->cells);
+  ctm__free(env, s->valued);
   ctm__free(env, s);
 }
 
@@ -191,10 +201,131 @@ out:
   return status;
 }
 
+/* ---- by cell: groups that are addressed directly --------------------------------------------------------------------
+ * A row's cell is the sum of its codes' strides. Cells are summed up column by column, counted history by history. */
+
+/* Add a dimension's part to every row's cell; the first one sets it. Null codes are -1. */
+static void add_dimension(const ctm__dimension *d, uint32_t stride, bool set, const ctm__batch *batch, uint64_t first,
+                          size_t rows, uint32_t *cells) {
+  const int32_t *codes;
+  if (set && d->kind != CTM__DIMENSION_ROW) memset(cells, 0, rows * sizeof *cells);
+  switch (d->kind) {
+    case CTM__DIMENSION_ROW:
+      codes = batch->slots[d->slot].codes + first;
+      if (d->lut != NULL) {
+        if (set) memset(cells, 0, rows * sizeof *cells);
+        for (size_t i = 0; i < rows; i++) cells[i] += codes[i] < 0 ? 0 : (uint32_t)(d->lut[codes[i]] + 1) * stride;
+      } else if (set) {
+        for (size_t i = 0; i < rows; i++) cells[i] = (uint32_t)(codes[i] + 1) * stride;
+      } else {
+        for (size_t i = 0; i < rows; i++) cells[i] += (uint32_t)(codes[i] + 1) * stride;
+      }
+      break;
+    case CTM__DIMENSION_CUSTOMER:
+      for (size_t h = 0; !batch->nobody && d->by_customer != NULL && h < batch->histories; h++) {
+        uint32_t part = (uint32_t)(d->by_customer[ctm__batch_customer(batch, h)] + 1) * stride;
+        for (uint64_t row = batch->starts[h]; row < batch->starts[h + 1]; row++) cells[row - first] += part;
+      }
+      break;
+    case CTM__DIMENSION_PERIOD:
+      for (size_t i = 0; i < rows; i++)
+        cells[i] += (uint32_t)(ctm__calendar_slot(&d->calendar, batch->time[first + i]) + 1) * stride;
+      break;
+    case CTM__DIMENSION_FREE:
+    default:
+      break;
+  }
+}
+
+static ctm_status cells_room(ctm__env *env, sums *s, const ctm__groups *groups, size_t rows) {
+  if (s->in_cell == NULL) s->in_cell = ctm__calloc(env, groups->table_size, sizeof *s->in_cell);
+  if (s->cells_met == NULL) s->cells_met = ctm__calloc(env, groups->table_size + 1, sizeof *s->cells_met);
+  if (s->in_cell == NULL || s->cells_met == NULL) return CTM_NOMEM;
+  GROW(cells, rows);
+  GROW(valued, rows);
+  return CTM_OK;
+}
+
+/* The group of a cell, which may be new. */
+static ctm_status cell_group(ctm__env *env, const ctm__bound *b, ctm__worker *w, uint32_t cell, int32_t *group) {
+  int32_t codes[128];
+  ctm_status status;
+  *group = w->groups.table[cell];
+  if (CTM__LIKELY(*group >= 0)) return CTM_OK;
+  for (int32_t d = 0; d < b->dimension_count; d++)
+    codes[d] = (int32_t)(cell / (uint32_t)w->groups.stride[d] % (uint32_t)(b->dimensions[d].cardinality + 1)) - 1;
+  status = ctm__groups_add(env, &w->groups, codes, group);
+  return status == CTM_OK ? reserve(env, w->sums, w->groups.count) : status;
+}
+
+static ctm_status count_history(ctm__env *env, const ctm__bound *b, ctm__worker *w, const uint32_t *cells, size_t rows,
+                                bool nobody, uint32_t customer) {
+  sums *s = w->sums;
+  uint32_t *met = s->cells_met;
+  int64_t *in_cell = s->in_cell;
+  size_t count = 0;
+  ctm_status status = CTM_OK;
+  for (size_t i = 0; i < rows; i++) { /* no branch: whether a cell is new to the history is anybody's guess */
+    uint32_t cell = cells[i];
+    met[count] = cell;
+    count += in_cell[cell]++ == 0;
+  }
+  for (size_t i = 0; i < count; i++) {
+    int64_t interactions = in_cell[met[i]];
+    int32_t group;
+    in_cell[met[i]] = 0;
+    CTM__TRY(cell_group(env, b, w, met[i], &group));
+    s->interactions[group] += interactions;
+    if (nobody) continue;
+    CTM__TRY(put(env, s, group, interactions));
+    if (ctm__member_wanted(w, 0)) CTM__TRY(ctm__member_add(env, w->members, group, customer));
+  }
+  s->total += (int64_t)rows;
+out:
+  return status;
+}
+
+/* Their groups are there: the rows have been counted. */
+static ctm_status add_values(ctm__env *env, ctm__worker *w, const double *values, size_t rows) {
+  sums *s = w->sums;
+  size_t count = 0;
+  ctm_status status = CTM_OK;
+  for (size_t i = 0; i < rows; i++) {
+    s->valued[count] = (uint32_t)i;
+    count += values[i] == values[i];
+  }
+  for (size_t i = 0; i < count && status == CTM_OK; i++)
+    status = add_value(env, s, w->groups.table[s->cells[s->valued[i]]], values[s->valued[i]]);
+  return status;
+}
+
+static ctm_status feed_cells(ctm__env *env, const ctm__bound *b, ctm__worker *w, const ctm__batch *batch,
+                             const double *values) {
+  sums *s = w->sums;
+  uint64_t first = batch->starts[0];
+  size_t rows = (size_t)(batch->starts[batch->histories] - first);
+  ctm_status status = cells_room(env, s, &w->groups, rows);
+  if (status != CTM_OK) return status;
+  if (b->dimension_count == 0) memset(s->cells, 0, rows * sizeof *s->cells);
+  for (int32_t d = 0; d < b->dimension_count; d++)
+    add_dimension(&b->dimensions[d], (uint32_t)w->groups.stride[d], d == 0, batch, first, rows, s->cells);
+  for (size_t h = 0; h < batch->histories; h++) {
+    uint64_t start = batch->starts[h];
+    CTM__TRY(count_history(env, b, w, s->cells + (start - first), (size_t)(batch->starts[h + 1] - start), batch->nobody,
+                           batch->nobody ? 0 : ctm__batch_customer(batch, h)));
+  }
+  if (values != NULL) status = add_values(env, w, values + first, rows);
+out:
+  return status;
+}
+
 static ctm_status feed(ctm__env *env, const ctm__bound *bound, ctm__worker *worker, const ctm__batch *batch) {
   const plan *p = bound->own;
   const double *values = p->value >= 0 ? batch->slots[p->value].reals : NULL;
   ctm_status status = CTM_OK;
+  if (batch->histories == 0) return CTM_OK;
+  if (worker->groups.direct && batch->starts[batch->histories] - batch->starts[0] <= MOST_CELLS)
+    return feed_cells(env, bound, worker, batch, values);
   for (size_t h = 0; h < batch->histories; h++) {
     uint32_t customer = batch->nobody ? 0 : ctm__batch_customer(batch, h);
     CTM__TRY(count_rows(env, bound, worker, batch, values, batch->starts[h], batch->starts[h + 1], customer));

@@ -98,6 +98,7 @@ ctm_status ctm__funnel_plan_make(ctm__env *env, ctm__bound *bound, size_t steps,
   bound->own = p;
   p->rules.steps = (int32_t)steps;
   p->rules.first = o->entry == CTM_ENTRY_FIRST;
+  for (size_t s = 1; s < steps && o->order == CTM_ORDER_STRICT; s++) p->rules.direct |= UINT64_C(1) << s;
   p->rules.within = within > 0 ? within : CTM__CHAIN_UNLIMITED;
   for (size_t s = 0; s < steps; s++) p->rules.gap[s] = o->step_within > 0 ? o->step_within : CTM__CHAIN_UNLIMITED;
   CTM__TRY(ctm__scan_touchpoint(env, bound->scan, &p->touchpoint_slot));

@@ -64,6 +64,16 @@ typedef struct ctm__funnel_plan {
        0,                                                                                                              \
        0,                                                                                                              \
        "longest time from the step before, inclusive"},                                                                \
+      {"order",                                                                                                        \
+       CTM__OPTION_CHOICE,                                                                                             \
+       offsetof(type, o.order),                                                                                        \
+       0,                                                                                                              \
+       "\"ordered\"",                                                                                                  \
+       NULL,                                                                                                           \
+       "ordered|strict",                                                                                               \
+       0,                                                                                                              \
+       0,                                                                                                              \
+       "what may lie between two steps: anything, or nothing"},                                                        \
       {"entry",                                                                                                        \
        CTM__OPTION_CHOICE,                                                                                             \
        offsetof(type, o.entry),                                                                                        \

@@ -1,5 +1,5 @@
 /* What a measure is: options described by a table, and five steps over histories (begin, feed, merge, finish; save
- * and load). lib/measure/run.c carries every measure through them. */
+ * and load). lib/measure/state.c carries every measure through them. */
 #ifndef CTM_MEASURE_H
 #define CTM_MEASURE_H
 

@@ -63,6 +63,7 @@ static const ctm__option options[] = {
     {"interval", CTM__OPTION_CHOICE, OPTION(interval), 0, "\"score\"", NULL, "score|wald|adjusted", 0, 0,
      "method of the limits: score (Wilson, Tango), wald, adjusted (Agresti-Coull, Bonett-Price)"},
 };
+enum { MEAN_OPTIONS = CTM__COUNT(options) - 1 }; /* a mean has one method of limits */
 static const ctm_satisfaction_options defaults = CTM_SATISFACTION_OPTIONS_INIT;
 
 static ctm__survey_kind kind_of(const ctm__query *q) {
@@ -577,12 +578,12 @@ static ctm_status attach(ctm__env *env, const ctm__bound *bound, void *data) {
   return CTM_OK;
 }
 
-#define SATISFACTION(measure, text)               \
+#define SATISFACTION(measure, text, count)        \
   const ctm__measure ctm__##measure##_measure = { \
       .name = #measure,                           \
       .help = text,                               \
       .options = options,                         \
-      .option_count = CTM__COUNT(options),        \
+      .option_count = count,                      \
       .defaults = &defaults,                      \
       .options_size = sizeof defaults,            \
       .period_is_dimension = true,                \
@@ -599,9 +600,10 @@ static ctm_status attach(ctm__env *env, const ctm__bound *bound, void *data) {
       .end = end,                                 \
   }
 
-SATISFACTION(nps, "Net Promoter Score: share of promoters (9-10) less share of detractors (0-6), in points");
-SATISFACTION(csat, "customer satisfaction: share of answers in the top boxes");
-SATISFACTION(ces, "Customer Effort Score: mean answer");
+SATISFACTION(nps, "Net Promoter Score: share of promoters (9-10) less share of detractors (0-6), in points",
+             CTM__COUNT(options));
+SATISFACTION(csat, "customer satisfaction: share of answers in the top boxes", CTM__COUNT(options));
+SATISFACTION(ces, "Customer Effort Score: mean answer", MEAN_OPTIONS);
 
 static ctm_status ask(ctm_store *store, const ctm__measure *measure, const ctm_selection *selection,
                       const ctm_satisfaction_options *given, ctm_result **result) {

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
-from ctm import _call
+from ctm import _call, _errors
 from ctm._native import ffi, lib
 from ctm._result import Result
 from ctm._steps import Step
@@ -241,10 +241,12 @@ class Measures:
         *,
         within: Duration = None,
         step_within: Duration = None,
-        order: str = "ordered",
+        order: str | None = None,
         entry: str | None = None,
         attribute_at: str | None = None,
         quantiles: Sequence[float] | None = None,
+        exclude: Sequence[object] | None = None,
+        dialect: str | None = None,
         by: By = None,
         where: str | None = None,
         since: Time = None,
@@ -261,14 +263,16 @@ class Measures:
             All steps within this time of step 1, inclusive: ``"14d"``, microseconds or a timedelta.
         step_within : str, int or timedelta, optional
             Each step within this time of the step before, inclusive.
-        order : {"ordered"}
-            Steps follow one another, with anything between.
+        order : {"ordered", "strict"}, optional
+            What may lie between two steps: anything, or nothing.
         entry : {"any", "first"}, optional
             Any interaction that matches step 1 may begin, or only the customer's first.
         attribute_at : {"first", "last", "step:N", "each"}, optional
             Whose value of an interaction's attribute in ``by`` counts.
         quantiles : list of float, optional
             Of the seconds from the step before; 0.5 and 0.9 unless said.
+        exclude, dialect
+            Steps that must not lie between, and another tool's way of counting: not there yet, refused unless empty.
         by, where, since, until, **selection
             See :class:`Measures`.
 
@@ -278,10 +282,12 @@ class Measures:
             by…, step, name, customers, conversion_rate, low, high, step_conversion_rate, step_low, step_high,
             mean_seconds, p50_seconds, p90_seconds, still_open.
         """
-        _only("order", order, "ordered")
-        return self.ask("funnel", steps=list(steps), within=within, step_within=step_within, entry=entry,
-                        attribute_at=attribute_at, quantiles=quantiles, by=by, where=where, since=since, until=until,
-                        **selection)  # fmt: skip
+        for name, value in (("exclude", exclude), ("dialect", dialect)):
+            if value:
+                raise _errors.make(lib.CTM_UNSUPPORTED, f"{name}={value!r}: a funnel cannot do this yet")
+        return self.ask("funnel", steps=list(steps), within=within, step_within=step_within, order=order,
+                        entry=entry, attribute_at=attribute_at, quantiles=quantiles, by=by, where=where, since=since,
+                        until=until, **selection)  # fmt: skip
 
     def conversion(
         self,
@@ -289,6 +295,7 @@ class Measures:
         *,
         within: Duration = None,
         step_within: Duration = None,
+        order: str | None = None,
         entry: str | None = None,
         attribute_at: str | None = None,
         quantiles: Sequence[float] | None = None,
@@ -304,7 +311,7 @@ class Measures:
         ----------
         journey : str
             Name of a defined journey. A stage's touchpoints are the journey's own list, else those whose stage it is.
-        within, step_within, entry, attribute_at, quantiles
+        within, step_within, order, entry, attribute_at, quantiles
             As in :meth:`funnel`; ``within`` is the journey's unless said.
         by, where, since, until, **selection
             See :class:`Measures`.
@@ -314,9 +321,9 @@ class Measures:
         Result
             The columns of :meth:`funnel`, and dropped.
         """
-        return self.ask("conversion", journey=journey, within=within, step_within=step_within, entry=entry,
-                        attribute_at=attribute_at, quantiles=quantiles, by=by, where=where, since=since, until=until,
-                        **selection)  # fmt: skip
+        return self.ask("conversion", journey=journey, within=within, step_within=step_within, order=order,
+                        entry=entry, attribute_at=attribute_at, quantiles=quantiles, by=by, where=where, since=since,
+                        until=until, **selection)  # fmt: skip
 
     def frequency(
         self,
@@ -373,10 +380,3 @@ class Measures:
         """
         return self.ask("timeline", customer=customer, kind=kind, limit=limit, where=where, since=since, until=until,
                         **selection)  # fmt: skip
-
-
-def _only(name: str, value: Any, known: str) -> None:
-    from ctm import _errors
-
-    if value != known:
-        raise _errors.make(lib.CTM_UNSUPPORTED, f"{name}={value!r}: only {known!r} is there so far")
