@@ -30,7 +30,7 @@ ORACLES = {"funnel": funnel, "conversion": conversion}
 def further_steps(rng, store, question):
     """Conditions, direct steps and limits between two steps, for some of the steps."""
     if question.get("order") == "strict" and rng.random() < 0.5:
-        return question
+        return {**question, "steps": [step(wanted) for wanted in question["steps"]]}
     if question.pop("order", None) == "strict":  # a direct step and a strict order are the same thing
         steps = [step(wanted) for wanted in question["steps"]]
         question["steps"] = steps[:1] + [Step(s.touchpoints, direct=True) for s in steps[1:]]
