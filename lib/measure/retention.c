@@ -203,7 +203,8 @@ static ctm_status bind(ctm__env *env, ctm__bound *bound) {
   if (!p->rolling && cohort_period != period)
     CTM__TRY(ctm__dimension_period(env, scan, "period", period, base));
   else
-    *base = (ctm__dimension){.kind = CTM__DIMENSION_FREE, .name = "period", .type = CTM_TYPE_DATE};
+    *base = (ctm__dimension){
+        .kind = CTM__DIMENSION_FREE, .name = "period", .type = period == CTM__HOUR ? CTM_TYPE_TIME : CTM_TYPE_DATE};
   p->cohorts = &cohort->calendar;
   p->unit = ctm__period_rolling(period);
   if (p->rolling) {
