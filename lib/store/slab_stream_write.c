@@ -44,16 +44,18 @@ static unsigned position_bits(size_t count) {
 
 /* The best patches above one base. */
 static void best_patches(const int64_t *values, size_t count, int64_t base, packing *best) {
-  size_t by_bits[66] = {0}; /* values by bits above the base; 65: below it */
+  uint32_t by_bits[66] = {0}; /* values by bits above the base; 65: below it */
   int64_t least[66], greatest[66];
+  for (int class = 0; class < 66; class ++) {
+    least[class] = INT64_MAX;
+    greatest[class] = INT64_MIN;
+  }
   for (size_t i = 0; i < count; i++) {
-    unsigned class = values[i] < base ? 65 : ctm__bits((uint64_t)values[i] - (uint64_t)base);
-    if (by_bits[class]++ == 0) {
-      least[class] = greatest[class] = values[i];
-    } else {
-      least[class] = CTM__MIN(least[class], values[i]);
-      greatest[class] = CTM__MAX(greatest[class], values[i]);
-    }
+    int64_t value = values[i];
+    unsigned class = value < base ? 65 : ctm__bits((uint64_t)value - (uint64_t)base);
+    by_bits[class]++;
+    if (value < least[class]) least[class] = value;
+    if (value > greatest[class]) greatest[class] = value;
   }
   unsigned position = position_bits(count);
   /* `reach`: values of more bits than this are far. */
@@ -88,6 +90,26 @@ static void best_patches(const int64_t *values, size_t count, int64_t base, pack
   }
 }
 
+/* The least value that is no outlier, told from a sample: at most the sample's inner spread below its low end, and not
+ * below 0 where the sample's low end is not. */
+static int64_t usual_low(const int64_t *values, size_t count) {
+  enum { SAMPLE = 32, END = 3 };
+  int64_t sample[SAMPLE] = {0};
+  size_t n = CTM__MIN(count, SAMPLE);
+  for (size_t i = 0; i < n; i++) {
+    int64_t value = values[i * count / n];
+    size_t at = i;
+    for (; at > 0 && sample[at - 1] > value; at--) sample[at] = sample[at - 1];
+    sample[at] = value;
+  }
+  int64_t low = sample[n > 2 * END ? END : 0], high = sample[n > 2 * END ? n - 1 - END : n - 1];
+  uint64_t spread = (uint64_t)high - (uint64_t)low, room = (uint64_t)low - (uint64_t)(low < 0 ? INT64_MIN : 0);
+  int64_t limit = (int64_t)((uint64_t)low - CTM__MIN(spread, room)), usual = low;
+  for (size_t i = 0; i < count; i++)
+    if (values[i] >= limit && values[i] < usual) usual = values[i];
+  return usual;
+}
+
 static packing choose_packing(const int64_t *values, size_t count, int may) {
   int64_t low = values[0], high = values[0], least_positive = INT64_MAX;
   for (size_t i = 0; i < count; i++) {
@@ -101,8 +123,10 @@ static packing choose_packing(const int64_t *values, size_t count, int may) {
   /* Patches cost time: they must save something. */
   packing patched = plain;
   patched.bytes -= plain.bytes / 32;
+  int64_t usual = usual_low(values, count);
   best_patches(values, count, low, &patched);
-  if (low < 0 && least_positive != INT64_MAX) best_patches(values, count, least_positive, &patched);
+  if (usual > low) best_patches(values, count, usual, &patched);
+  if (usual < 0 && least_positive != INT64_MAX) best_patches(values, count, least_positive, &patched);
   return patched.longs + patched.fars > 0 ? patched : plain;
 }
 
