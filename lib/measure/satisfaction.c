@@ -314,54 +314,139 @@ typedef struct pending {
   int32_t touchpoint;
 } pending;
 
+/* A batch being fed. Answers are few among rows: rows with one are listed a piece of the batch at a time. */
+enum { PIECE = 2048, AHEAD = 16 };
+
+typedef struct feeding {
+  const ctm__bound *bound;
+  const ctm__batch *batch;
+  ctm__worker *worker;
+  bool latest;
+  pending *newest; /* by survey, of this history; which="latest" */
+  bool track;      /* answers may speak of what came before */
+  size_t history;  /* of the last answer; `histories` before the first */
+  uint64_t end;    /* of its rows */
+  uint32_t customer;
+  int64_t before; /* the last row below `looked` that was no survey, -1 none */
+  uint64_t looked;
+} feeding;
+
+static size_t answered_rows(const int32_t *survey, uint64_t from, uint64_t to, uint32_t *found) {
+  size_t count = 0;
+  for (uint64_t row = from; row < to; row++) {
+    found[count] = (uint32_t)(row - from);
+    count += survey[row] >= 0;
+  }
+  return count;
+}
+
+/* Have fetched what an answer's row will be asked for. */
+static inline void expect_row(const feeding *f, const double *score, uint64_t row) {
+#if defined(__GNUC__)
+  __builtin_prefetch(&score[row]);
+  __builtin_prefetch(&f->batch->time[row]);
+  for (int32_t d = 0; d < f->bound->dimension_count; d++) {
+    const ctm__dimension *dimension = &f->bound->dimensions[d];
+    if (dimension->kind == CTM__DIMENSION_ROW) __builtin_prefetch(&f->batch->slots[dimension->slot].codes[row]);
+  }
+#else
+  (void)f, (void)score, (void)row;
+#endif
+}
+
+static ctm_status leave_history(ctm__env *env, feeding *f) {
+  ctm_status status = CTM_OK;
+  for (int32_t i = 0; f->newest != NULL && i < f->bound->scan->catalogue->surveys.count; i++) {
+    if (f->newest[i].row >= 0)
+      CTM__TRY(count_answer(env, f->bound, f->worker, f->batch, (uint64_t)f->newest[i].row, f->customer,
+                            f->newest[i].touchpoint));
+    f->newest[i].row = -1;
+  }
+  if (!f->batch->nobody) history_ends(f->worker->sums);
+out:
+  return status;
+}
+
+static void enter_history(feeding *f, uint64_t row) {
+  const ctm__batch *batch = f->batch;
+  if (f->history == batch->histories) f->history = 0;
+  while (row >= batch->starts[f->history + 1]) f->history++;
+  f->end = batch->starts[f->history + 1];
+  f->customer = batch->nobody ? 0 : ctm__batch_customer(batch, f->history);
+  f->looked = batch->starts[f->history];
+  f->before = -1;
+}
+
+/* The last row of the history below `row` that was no survey; every row is looked at once. */
+static int64_t row_before(feeding *f, uint64_t row) {
+  const binding *b = f->bound->own;
+  const int32_t *touchpoint = f->batch->slots[b->touchpoint].codes;
+  const int32_t *role = f->bound->scan->catalogue->touchpoint.role;
+  uint64_t at = row;
+  if (!f->track) return -1;
+  while (at > f->looked && role[touchpoint[at - 1]] == b->survey_role) at--;
+  if (at > f->looked) f->before = (int64_t)at - 1;
+  f->looked = row;
+  return f->before;
+}
+
+static ctm_status feed_answer(ctm__env *env, feeding *f, uint64_t row, int32_t survey) {
+  const binding *b = f->bound->own;
+  int32_t about = -1;
+  ctm_status status = CTM_OK;
+  if (row >= f->end) {
+    if (f->history < f->batch->histories) CTM__TRY(leave_history(env, f));
+    enter_history(f, row);
+  }
+  if (b->by_touchpoint) about = speaks_of(f->bound, f->batch, row, row_before(f, row));
+  if (f->latest) {
+    size_t period = b->has_calendar ? ctm__calendar_slot(&b->calendar, f->batch->time[row]) : 0;
+    pending *p = &f->newest[survey];
+    if (p->row >= 0 && p->period != period)
+      CTM__TRY(count_answer(env, f->bound, f->worker, f->batch, (uint64_t)p->row, f->customer, p->touchpoint));
+    *p = (pending){(int64_t)row, period, about};
+  } else {
+    status = count_answer(env, f->bound, f->worker, f->batch, row, f->customer, about);
+  }
+out:
+  return status;
+}
+
 static ctm_status feed(ctm__env *env, const ctm__bound *bound, ctm__worker *w, const ctm__batch *batch) {
   const binding *b = bound->own;
   const ctm__catalogue *c = bound->scan->catalogue;
   const int32_t *survey = batch->slots[b->survey].codes;
-  const int32_t *touchpoint = batch->slots[b->touchpoint].codes;
+  const double *score = batch->slots[b->score].reals;
   const ctm_satisfaction_options *o = bound->query->options;
-  bool latest = o->which == CTM_WHICH_LATEST && !batch->nobody;
-  bool track = b->by_touchpoint && b->survey_role >= 0 && !batch->nobody;
-  pending *newest = NULL;
+  uint32_t found[PIECE];
+  feeding f = {.bound = bound, .batch = batch, .worker = w, .history = batch->histories};
+  uint64_t end = batch->starts[batch->histories];
   ctm_status status = CTM_OK;
-  if (c->surveys.count == 0) return CTM_OK;
-  if (latest) {
-    newest = ctm__alloc(env, (size_t)c->surveys.count * sizeof *newest);
-    if (newest == NULL) return CTM_NOMEM;
-    for (int32_t i = 0; i < c->surveys.count; i++) newest[i].row = -1;
+  if (c->surveys.count == 0 || batch->histories == 0) return CTM_OK;
+  f.latest = o->which == CTM_WHICH_LATEST && !batch->nobody;
+  f.track = b->by_touchpoint && b->survey_role >= 0 && !batch->nobody;
+  if (f.latest) {
+    f.newest = ctm__alloc(env, (size_t)c->surveys.count * sizeof *f.newest);
+    if (f.newest == NULL) return CTM_NOMEM;
+    for (int32_t i = 0; i < c->surveys.count; i++) f.newest[i].row = -1;
   }
-  for (size_t h = 0; h < batch->histories; h++) {
-    uint32_t customer = batch->nobody ? 0 : ctm__batch_customer(batch, h);
-    int64_t before = -1;
-    for (uint64_t r = batch->starts[h]; r < batch->starts[h + 1]; r++) {
-      int32_t v = survey[r], about;
-      int64_t t = batch->time[r];
-      if (v >= 0 && b->used[v] && (bound->since == CTM_NO_TIME || t >= bound->since) &&
-          (bound->until == CTM_NO_TIME || t < bound->until)) {
-        about = b->by_touchpoint ? speaks_of(bound, batch, r, before) : -1;
-        if (latest) {
-          size_t period = b->has_calendar ? ctm__calendar_slot(&b->calendar, t) : 0;
-          pending *p = &newest[v];
-          if (p->row >= 0 && p->period != period)
-            CTM__TRY(count_answer(env, bound, w, batch, (uint64_t)p->row, customer, p->touchpoint));
-          *p = (pending){(int64_t)r, period, about};
-        } else {
-          CTM__TRY(count_answer(env, bound, w, batch, r, customer, about));
-        }
-      }
-      if (track && c->touchpoint.role[touchpoint[r]] != b->survey_role) before = (int64_t)r;
+  for (uint64_t from = batch->starts[0]; from < end; from += PIECE) {
+    size_t count = answered_rows(survey, from, CTM__MIN(from + PIECE, end), found);
+    for (size_t i = 0; i < CTM__MIN(count, (size_t)AHEAD); i++) expect_row(&f, score, from + found[i]);
+    for (size_t i = 0; i < count; i++) {
+      uint64_t row = from + found[i];
+      int64_t t;
+      if (i + AHEAD < count) expect_row(&f, score, from + found[i + AHEAD]);
+      if (!b->used[survey[row]]) continue;
+      t = batch->time[row];
+      if ((bound->since != CTM_NO_TIME && t < bound->since) || (bound->until != CTM_NO_TIME && t >= bound->until))
+        continue;
+      CTM__TRY(feed_answer(env, &f, row, survey[row]));
     }
-    if (latest) {
-      for (int32_t i = 0; i < c->surveys.count; i++) {
-        if (newest[i].row >= 0)
-          CTM__TRY(count_answer(env, bound, w, batch, (uint64_t)newest[i].row, customer, newest[i].touchpoint));
-        newest[i].row = -1;
-      }
-    }
-    if (!batch->nobody) history_ends(w->sums);
   }
+  if (f.history < batch->histories) status = leave_history(env, &f);
 out:
-  ctm__free(env, newest);
+  ctm__free(env, f.newest);
   return status;
 }
 
@@ -373,14 +458,18 @@ static ctm_status merge(ctm__env *env, const ctm__query *q, void *into, const vo
   sums *to = into;
   const sums *other = from;
   (void)q;
+  for (int32_t i = 0; i < groups && (size_t)i < other->count; i++) { /* before anything is added */
+    const answers *a = &other->group[i], *b = (size_t)map[i] < to->count ? &to->group[map[i]] : NULL;
+    if (b != NULL && a->responses > 0 && b->responses > 0 &&
+        (b->min != a->min || b->step != a->step || b->max != a->max))
+      return ctm__fail(env, CTM_INVALID, "a survey has another scale in one part than in the other");
+  }
   for (int32_t i = 0; i < groups && (size_t)i < other->count; i++) {
     const answers *a = &other->group[i];
     answers *b;
     if (room(env, to, (size_t)map[i] + 1) != CTM_OK) return CTM_NOMEM;
     b = &to->group[map[i]];
     if (b->responses == 0) b->min = a->min, b->step = a->step, b->max = a->max;
-    if (a->responses > 0 && (b->min != a->min || b->step != a->step || b->max != a->max))
-      return ctm__fail(env, CTM_INVALID, "a survey has another scale in one part than in the other");
     b->responses += a->responses;
     b->customers += a->customers;
     b->clusters += a->clusters;

@@ -69,7 +69,7 @@ ctm_status ctm_state_feed(ctm_state *state, ctm_store *store, ctm_error *error) 
 }
 
 ctm_status ctm_state_merge(ctm_state *state, const ctm_state *from, ctm_error *error) {
-  int32_t *map = NULL;
+  int32_t *map = NULL, groups;
   ctm__env *env;
   ctm_status status;
   if (state == NULL || from == NULL || state == from) return state_bad(error);
@@ -84,9 +84,16 @@ ctm_status ctm_state_merge(ctm_state *state, const ctm_state *from, ctm_error *e
   status = map != NULL ? CTM_OK : CTM_NOMEM;
   if (status != CTM_OK) goto out;
   CTM__TRY(take_zone_path(state, from->time_zone_path));
+  groups = state->groups.groups.count;
   state->broken = true; /* until all is in */
   CTM__TRY(ctm__value_groups_merge(env, &state->groups, &from->groups, map));
-  CTM__TRY(state->query->measure->merge(env, state->query, state->sums, from->sums, map, from->groups.groups.count));
+  status = state->query->measure->merge(env, state->query, state->sums, from->sums, map, from->groups.groups.count);
+  if (status != CTM_OK) {
+    /* Measures look for what does not fit before they add: only the new groups must go. */
+    state->broken = status == CTM_NOMEM;
+    if (!state->broken) ctm__groups_cut(&state->groups.groups, groups);
+    goto out;
+  }
   state->customers += from->customers;
   state->rows += from->rows;
   state->date_only |= from->date_only;

@@ -188,9 +188,9 @@ ctm_status ctm__state_feed_snapshot(ctm__env *env, ctm_state *s, ctm__snapshot *
   if (status != CTM_OK) goto out;
   all = (crew){&bound, workers};
   CTM__TRY(ctm__scan_run(env, &scan, count, progress, progress_data, feed_batch, &all));
+  if (s->query->measure->learn != NULL) CTM__TRY(s->query->measure->learn(env, &bound, s->sums));
   s->broken = true; /* until all is in */
   for (int32_t d = 0; d < bound.dimension_count; d++) s->groups.types[d] = bound.dimensions[d].type;
-  if (s->query->measure->learn != NULL) CTM__TRY(s->query->measure->learn(env, &bound, s->sums));
   for (int32_t i = 0; i < count; i++) CTM__TRY(absorb(env, s, &bound, &workers[i]));
   s->customers += (int64_t)t->customers;
   s->rows += (int64_t)t->rows;

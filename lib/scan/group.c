@@ -90,6 +90,20 @@ ctm_status ctm__groups_add(ctm__env *env, ctm__groups *g, const int32_t *codes, 
   return CTM_OK;
 }
 
+void ctm__groups_cut(ctm__groups *g, int32_t count) {
+  memset(g->table, 0xff, g->table_size * sizeof *g->table);
+  g->count = count;
+  for (int32_t i = 0; i < count; i++) {
+    const int32_t *codes = g->codes + (size_t)i * (size_t)g->dimensions;
+    size_t slot = 0;
+    if (g->direct)
+      for (int32_t d = 0; d < g->dimensions; d++) slot += (size_t)((codes[d] + 1) * g->stride[d]);
+    else
+      slot = slot_for(g, codes);
+    g->table[slot] = i;
+  }
+}
+
 /* ---- values -------------------------------------------------------------------------------------------------------
  */
 

@@ -77,6 +77,9 @@ void ctm__groups_free(ctm__env *env, ctm__groups *groups);
 /* The number of the group with these codes (-1 null), a new one when there is none yet. */
 ctm_status ctm__groups_add(ctm__env *env, ctm__groups *groups, const int32_t *codes, int32_t *group);
 
+/* Forget the groups from number `count` on. */
+void ctm__groups_cut(ctm__groups *groups, int32_t count);
+
 static inline ctm_status ctm__groups_at(ctm__env *env, ctm__groups *groups, const int32_t *codes, int32_t *group) {
   if (groups->direct) {
     int64_t at = 0;
