@@ -943,3 +943,14 @@ def test_examples_in_docstrings():
 
 def test_signals_are_left_alone():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_progress_as_a_line(big, capsys, monkeypatch):
+    """progress=True shows a line once a call takes half a second, and takes it away again."""
+    clock = iter(range(0, 10_000, 3))
+    monkeypatch.setattr("ctm._progress.time.monotonic", lambda: next(clock))
+    with ctm.open() as store:
+        store.load(big, progress=True)
+    shown = capsys.readouterr().err
+    assert "loading 400,000, " in shown
+    assert shown.endswith(" \r")

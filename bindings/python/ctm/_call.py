@@ -11,6 +11,7 @@ from typing import Any
 
 from ctm import _errors
 from ctm._native import ffi, lib
+from ctm._progress import Line
 
 Progress = Callable[[str, int, int], Any]
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
@@ -19,12 +20,18 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 class Watch:
     """A progress callback for one call: keeps what Python raised inside it until the call has returned."""
 
-    def __init__(self, progress: Progress | None = None, store: Any = None):
-        self.progress = progress
+    def __init__(self, progress: Progress | bool | None = None, store: Any = None):
+        self.line = Line() if progress is True else None
+        self.progress: Progress | None = self.line if isinstance(progress, bool) else progress
         self.store = store
         self.raised: BaseException | None = None
         self.stopped = False
         self.handle = ffi.new_handle(self)
+
+    def end(self) -> None:
+        """The call has returned: take the line away."""
+        if self.line is not None:
+            self.line.end()
 
     def tell(self, stage: str, done: int, total: int) -> Any:
         """Call the callback; meanwhile its store knows which thread is inside, and lets it not close."""
@@ -96,6 +103,7 @@ def raise_error(status: int, error: Any, watch: Watch | None = None) -> None:
 
 def interrupted(watch: Watch) -> None:
     """Raise what was raised inside the callback, also when the work was done before it could be stopped."""
+    watch.end()
     if watch.raised is not None:
         raised, watch.raised = watch.raised, None
         raise raised

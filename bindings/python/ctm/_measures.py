@@ -46,8 +46,8 @@ class Measures:
         Rows of fewer customers are left out.
     workers : int
         Threads, one a processor unless said.
-    progress : callable
-        Called as ``progress(stage, done, total)``; return False to stop.
+    progress : callable or bool
+        Called as ``progress(stage, done, total)``; return False to stop. True: a line on stderr.
     """
 
     _pointer: Any
@@ -55,7 +55,7 @@ class Measures:
     def _open(self) -> Any:
         raise NotImplementedError
 
-    def ask(self, measure: str, /, *, progress: _call.Progress | None = None, **options: Any) -> Result:
+    def ask(self, measure: str, /, *, progress: _call.Progress | bool | None = None, **options: Any) -> Result:
         """Any measure by its name, with its options as keywords.
 
         The methods named as the measures are this with the options spelled out.

@@ -56,7 +56,7 @@ class Catalogued(Measures):
         self._check(lib.ctm_list(self._open(), what.encode(), out))
         return Result(out[0])
 
-    def sql(self, statement: str, *, progress: _call.Progress | None = None) -> Result:
+    def sql(self, statement: str, *, progress: _call.Progress | bool | None = None) -> Result:
         """Run one SQL statement that reads, over what is committed.
 
         Parameters
@@ -66,7 +66,7 @@ class Catalogued(Measures):
             microseconds, touchpoint, channel, stage, value, survey, score, about, text, "case", key, load, date_only and
             the attributes), ``ctm_customers`` (customer, kind, identities, segment and the attributes) and the
             catalogue's tables.
-        progress : callable, optional
+        progress : callable or bool, optional
             Called as ``progress(stage, rows, 0)``; return False to stop.
 
         Returns
@@ -376,7 +376,7 @@ class Store(Catalogued):
         time_unit: str | None = None,
         precision: str = "us",
         on_error: str = "reject",
-        progress: _call.Progress | None = None,
+        progress: _call.Progress | bool | None = None,
         **more: Any,
     ) -> Report:
         """Load interactions from files or frames, each in one transaction.
@@ -404,8 +404,8 @@ class Store(Catalogued):
             ``"day"``: the data carry dates only.
         on_error : {"reject", "stop"}
             Leave bad rows out and report them, or stop at the first with nothing changed.
-        progress : callable, optional
-            Called as ``progress(stage, done, total)``; return False to stop.
+        progress : callable or bool, optional
+            Called as ``progress(stage, done, total)``; return False to stop. True: a line on stderr.
         **more
             surveys: a dict of surveys to define first, ``{"post-visit": {"kind": "csat", "max": 7}}``;
             constant_touchpoint, constant_channel, constant_survey; delimiter, format ("csv", "tsv", "jsonl"), exact,
@@ -496,7 +496,7 @@ class Store(Catalogued):
         keep = [_call.text(kind), _call.text(name)]
         self._check(lib.ctm_erase(self._open(), *keep))
 
-    def backup(self, path: str | os.PathLike[str], *, progress: _call.Progress | None = None) -> None:
+    def backup(self, path: str | os.PathLike[str], *, progress: _call.Progress | bool | None = None) -> None:
         """Copy the store to a file while it is in use."""
         watch = _call.Watch(progress, self)
         self._check(lib.ctm_backup(self._open(), os.fsencode(path), lib._ctm_progress, watch.handle), watch)
@@ -586,7 +586,7 @@ def frame(
     customer: str | Mapping[str, str] | None = None,
     time: str | None = None,
     touchpoint: str | None = None,
-    progress: _call.Progress | None = None,
+    progress: _call.Progress | bool | None = None,
     **columns: Any,
 ) -> Frame:
     """Measure data where they are: columns in memory, without a store.
