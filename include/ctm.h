@@ -676,8 +676,8 @@ CTM_API ctm_status ctm_open_frame(struct ArrowArrayStream *stream, const ctm_loa
 
 /* A state is a measure that is not finished: fed with stores or frames of different customers, saved, carried
  * elsewhere, loaded, merged, finished. The answer is identical to the last bit however the customers were split.
- * Feeding one customer's interactions in two parts counts the customer twice. When feeding or merging fails half way
- * (memory runs out, scales differ) the state can only be freed: every other call says so (CTM_INVALID). Since 0.1. */
+ * Feeding one customer's interactions in two parts counts the customer twice. When memory runs out while it is fed or
+ * merged the state can only be freed: every other call says so (CTM_INVALID). Since 0.1. */
 CTM_API ctm_status ctm_state_new(const char *measure, const char *options_json, ctm_state **state, ctm_error *error);
 CTM_API ctm_status ctm_state_feed(ctm_state *state, ctm_store *store, ctm_error *error);
 /* `from` is left as it is; both must have been made with the same measure and options. */
