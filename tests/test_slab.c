@@ -635,6 +635,31 @@ START_TEST(flips_in_large_slabs_are_found) {
 }
 END_TEST
 
+/* Searching touches the blocks in which the ends lie, no others. */
+START_TEST(searching_reads_two_blocks) {
+  column c = make_ints(CTM__SLAB_IDENTITY, 6400, 64, 2, 0);
+  ctm__writer w = {0};
+  ctm__slab slab;
+  size_t first, last;
+  ck_assert_int_eq(encode(&env, &c, &w), CTM_OK);
+  for (int damaged = 0; damaged < 2; damaged++) {
+    int64_t low = c.ints[30 * 64 + 40], high = c.ints[60 * 64 + 40];
+    ck_assert_int_eq(ctm__slab_open(&env, w.data, w.length, &slab), CTM_OK);
+    ck_assert_int_eq(ctm__slab_find_identities(&env, &slab, low, high, &first, &last), CTM_OK);
+    ck_assert(c.ints[first] == low && c.ints[first - 1] < low && c.ints[last] == high && c.ints[last - 1] < high);
+    /* Every block but those two. */
+    uint8_t *blocks = w.data + slab.head_length;
+    for (size_t b = 0; b < slab.blocks; b++) {
+      const uint8_t *entry = w.data + CTM__SLAB_FIXED_HEAD + b * CTM__ENTRY_IDENTITY;
+      if (b != first / 64 && b != last / 64) blocks[ctm__get32(entry) - 1] ^= 1;
+    }
+    ctm__slab_close(&env, &slab);
+  }
+  ctm__writer_free(&env, &w);
+  column_free(&c);
+}
+END_TEST
+
 /* Checksums repaired by whoever made the damage: then only checking knows, but nothing breaks. */
 START_TEST(false_heads_are_found_by_checking) {
   column c = make_ints(CTM__SLAB_INTS, 100, 32, 7, 5);
@@ -801,6 +826,7 @@ int main(void) {
   tcase_add_loop_test(t, every_flipped_bit_is_found, 0, SMALL_COLUMNS);
   tcase_add_loop_test(t, every_cut_is_found, 0, SMALL_COLUMNS);
   tcase_add_test(t, flips_in_large_slabs_are_found);
+  tcase_add_test(t, searching_reads_two_blocks);
   tcase_add_test(t, false_heads_are_found_by_checking);
   tcase_add_test(t, what_cannot_be_written_is_refused);
   tcase_add_test(t, what_is_not_there_is_not_read);
