@@ -19,6 +19,13 @@ typedef struct ctm__column {
   const ctm__dictionary *dictionary;
 } ctm__column;
 
+/* What customers are known by. */
+typedef struct ctm__names {
+  const char *kind;
+  const ctm__dictionary *values;
+  const int32_t *customer; /* by code of `values`: the customer's number, -1 without a row */
+} ctm__names;
+
 typedef struct ctm__table {
   /* Rows of known customers first: histories one after another by customer number, each by (time, order of recording,
    * ties between identities by identity number); then the rows of nobody, by (time, order). */
@@ -44,6 +51,8 @@ typedef struct ctm__table {
   /* By customer number (0 … customers - 1). */
   const int32_t *customer_label; /* code in `labels`: the first identity's value */
   const ctm__dictionary *labels;
+  const ctm__names *names; /* of frames whose customers have several identities; else the labels tell */
+  size_t name_kinds;
   const int32_t *segment; /* catalogue code of the segment named for the customer, -1 none; NULL: nobody has one */
   const ctm__column *customer_attributes;
   size_t customer_attribute_count;

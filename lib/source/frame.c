@@ -527,6 +527,7 @@ static ctm_status fill(ctm__frame *frame, ctm_store *store, const ctm_load_optio
   CTM__TRY(ctm__frame_order(frame, &customers, skip, skipped, &order, by_customer ? &number : NULL));
   for (size_t i = 0; i < of_customer_count; i++) CTM__TRY(last_values(frame, number, &of_customers[i]));
   if (segment.codes != NULL) CTM__TRY(last_values(frame, number, &segment));
+  CTM__TRY(ctm__frame_names(frame, &customers, order));
   t->segment = segment.codes;
   t->customer_attributes = of_customers;
   t->customer_attribute_count = of_customer_count;

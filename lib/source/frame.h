@@ -55,6 +55,8 @@ typedef struct ctm__frame_customers {
   size_t id_count;
   const int32_t *label; /* by id: code in the frame's labels; NULL: the id itself */
   const int32_t *tie;   /* by row: number of the identity, where customers have several; NULL: no such */
+  ctm__names *names;    /* by kind, where customers have several; their customers are ids until there are histories */
+  size_t name_kinds;
 } ctm__frame_customers;
 
 ctm_status ctm__frame_customers_make(ctm__frame *frame, ctm__frame_customers *out);
@@ -63,6 +65,8 @@ ctm_status ctm__frame_customers_make(ctm__frame *frame, ctm__frame_customers *ou
  * `skip` (may be NULL) marks rows to leave out, of which there are `skipped`. */
 ctm_status ctm__frame_order(ctm__frame *frame, const ctm__frame_customers *customers, const uint8_t *skip,
                             size_t skipped, uint32_t **order, int32_t **number);
+/* Who is known by which identity, now that histories are there. */
+ctm_status ctm__frame_names(ctm__frame *frame, const ctm__frame_customers *customers, const uint32_t *order);
 /* Bring every column of the table that is there by row into the order. */
 ctm_status ctm__frame_gather(ctm__frame *frame, const uint32_t *order);
 

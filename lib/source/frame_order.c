@@ -20,20 +20,24 @@ static ctm_status linked_customers(ctm__frame *frame, ctm__frame_customers *out)
   const ctm__mapping *m = &frame->mapping;
   size_t count = m->customer_count, total = 0;
   const int32_t **codes = ctm__calloc(env, count, sizeof *codes);
-  ctm__dictionary *kinds = ctm__calloc(env, count, sizeof *kinds); /* columns of one kind share the first's */
+  ctm__dictionary **kinds = ctm__calloc(env, count, sizeof *kinds); /* columns of one kind share the first's */
+  ctm__names *names = ctm__frame_alloc(frame, count, sizeof *names);
+  size_t name_kinds = 0;
   size_t *kind = ctm__calloc(env, count, sizeof *kind);
   int32_t *base = ctm__calloc(env, count, sizeof *base);
   int32_t *parent = NULL, *number = NULL, *customer = NULL, *ids = NULL, *tie = NULL, *label = NULL;
   int32_t numbers = 0, customers = 0;
   ctm_status status = CTM_NOMEM;
-  if (codes == NULL || kinds == NULL || kind == NULL || base == NULL) goto out;
+  if (codes == NULL || kinds == NULL || names == NULL || kind == NULL || base == NULL) goto out;
   for (size_t k = 0; k < count; k++) {
     while (strcmp(m->customer_kind[kind[k]], m->customer_kind[k]) != 0) kind[k]++;
-    CTM__TRY(ctm__frame_codes(frame, m->customer[k], true, &kinds[kind[k]], &codes[k]));
+    if (kinds[kind[k]] == NULL && (kinds[kind[k]] = ctm__frame_dictionary(frame)) == NULL) goto out;
+    CTM__TRY(ctm__frame_codes(frame, m->customer[k], true, kinds[kind[k]], &codes[k]));
+    status = CTM_NOMEM;
   }
   for (size_t k = 0; k < count; k++) {
     base[k] = (int32_t)total;
-    total += (size_t)kinds[k].count;
+    total += kinds[k] != NULL ? (size_t)kinds[k]->count : 0;
     if (total > INT32_MAX) {
       status = ctm__fail(env, CTM_UNSUPPORTED, "more than 2147483647 identities");
       goto out;
@@ -79,22 +83,36 @@ static ctm_status linked_customers(ctm__frame *frame, ctm__frame_customers *out)
     if (ids[row] < 0) continue;
     root = root_of(parent, ids[row]);
     if (customer[root] < 0) {
-      while (k + 1 < count && (base[k] + kinds[k].count <= root)) k++;
-      d = &kinds[k];
+      while (k + 1 < count && (kinds[k] == NULL || base[k] + kinds[k]->count <= root)) k++;
+      d = kinds[k];
       CTM__TRY(ctm__dictionary_add(env, &frame->labels, ctm__dictionary_text(d, root - base[k]),
                                    ctm__dictionary_length(d, root - base[k]), &label[customers]));
       customer[root] = customers++;
     }
     ids[row] = customer[root];
   }
+  status = CTM_NOMEM;
+  for (size_t k = 0; k < count; k++) {
+    size_t length = strlen(m->customer_kind[k]) + 1;
+    int32_t *id;
+    char *text;
+    if (kinds[k] == NULL) continue;
+    id = ctm__frame_alloc(frame, (size_t)kinds[k]->count, sizeof *id);
+    text = ctm__frame_alloc(frame, length, 1);
+    if (id == NULL || text == NULL) goto out;
+    for (int32_t code = 0; code < kinds[k]->count; code++) id[code] = customer[root_of(parent, base[k] + code)];
+    memcpy(text, m->customer_kind[k], length);
+    names[name_kinds++] = (ctm__names){text, kinds[k], id};
+  }
   for (size_t k = 0; k < count; k++) ctm__frame_drop(frame, codes[k]);
+  out->names = names;
+  out->name_kinds = name_kinds;
   out->ids = ids;
   out->id_count = (size_t)customers;
   out->label = label;
   out->tie = tie;
   status = CTM_OK;
 out:
-  for (size_t k = 0; kinds != NULL && k < count; k++) ctm__dictionary_free(env, &kinds[k]);
   ctm__free(env, codes);
   ctm__free(env, kinds);
   ctm__free(env, kind);
@@ -302,6 +320,28 @@ ctm_status ctm__frame_order(ctm__frame *frame, const ctm__frame_customers *c, co
   status = sort_frame(frame, c, skip, skipped, order, number);
 out:
   return status;
+}
+
+ctm_status ctm__frame_names(ctm__frame *frame, const ctm__frame_customers *c, const uint32_t *order) {
+  ctm__table *t = &frame->table;
+  int32_t *number;
+  if (c->name_kinds == 0) return CTM_OK;
+  number = ctm__alloc(&frame->env, c->id_count * sizeof *number);
+  if (number == NULL) return CTM_NOMEM;
+  memset(number, 0xff, c->id_count * sizeof *number);
+  for (size_t i = 0; i < t->customers; i++) {
+    size_t row = (size_t)t->starts[i];
+    number[c->ids[order != NULL ? order[row] : row]] = (int32_t)i;
+  }
+  for (size_t k = 0; k < c->name_kinds; k++) {
+    int32_t *customer = (int32_t *)(uintptr_t)c->names[k].customer; /* ours: made with the customers */
+    for (int32_t code = 0; code < c->names[k].values->count; code++)
+      customer[code] = customer[code] >= 0 ? number[customer[code]] : -1;
+  }
+  t->names = c->names;
+  t->name_kinds = c->name_kinds;
+  ctm__free(&frame->env, number);
+  return CTM_OK;
 }
 
 /* ---- gathering -----------------------------------------------------------------------------------------------------

@@ -651,6 +651,7 @@ static void shared_drop(ctm__shared_table *shared) {
   ctm__env env = shared->env;
   if (shared->table != NULL) shared->table->release(shared->table);
   ctm__free(&env, shared->identity_customer);
+  ctm__free(&env, shared->label_customer);
   ctm__free(&env, shared);
 }
 
@@ -761,22 +762,40 @@ out:
   return status;
 }
 
-ctm_status ctm__customer_number(ctm_store *store, const ctm__snapshot *snapshot, const char *kind, const char *value,
+/* By the kinds of its columns where it has several, else, and for "id", by what customers are called. Callers hold the
+ * store, so that one of them makes the way back from labels. */
+static ctm_status find_in_frame(ctm__env *env, const ctm__snapshot *snapshot, const char *kind, const char *value,
                                 int64_t *number) {
   const ctm__table *t = snapshot->table;
+  size_t length = strlen(value);
+  int32_t label;
+  for (size_t k = 0; k < t->name_kinds && *number < 0; k++) {
+    int32_t code = strcmp(t->names[k].kind, kind) == 0 ? ctm__dictionary_find(t->names[k].values, value, length) : -1;
+    if (code >= 0) *number = t->names[k].customer[code];
+  }
+  if (*number >= 0 || t->labels == NULL || strcmp(kind, "id") != 0) return CTM_OK;
+  label = ctm__dictionary_find(t->labels, value, length);
+  if (label < 0) return CTM_OK;
+  if (snapshot->shared->label_customer == NULL) {
+    int32_t *customer = ctm__alloc(env, (size_t)t->labels->count * sizeof *customer);
+    if (customer == NULL) return CTM_NOMEM;
+    memset(customer, 0xff, (size_t)t->labels->count * sizeof *customer);
+    for (size_t i = t->customers; i-- > 0;) customer[t->customer_label[i]] = (int32_t)i;
+    snapshot->shared->label_customer = customer;
+  }
+  *number = snapshot->shared->label_customer[label];
+  return CTM_OK;
+}
+
+ctm_status ctm__customer_number(ctm_store *store, const ctm__snapshot *snapshot, const char *kind, const char *value,
+                                int64_t *number) {
   sqlite3 *db = NULL;
   sqlite3_stmt *s = NULL;
   ctm_status status;
   int code;
   *number = -1;
   if (kind == NULL) kind = "id";
-  if (snapshot->identity_customer == NULL) {
-    int32_t label =
-        t->labels != NULL && strcmp(kind, "id") == 0 ? ctm__dictionary_find(t->labels, value, strlen(value)) : -1;
-    for (size_t i = 0; label >= 0 && i < t->customers && *number < 0; i++)
-      if (t->customer_label[i] == label) *number = (int64_t)i;
-    return CTM_OK;
-  }
+  if (snapshot->identity_customer == NULL) return find_in_frame(&store->env, snapshot, kind, value, number);
   CTM__TRY(ctm__read_begin(store, &db));
   code = sqlite3_prepare_v2(db, "SELECT number FROM identities WHERE value = ?1 AND kind = ?2", -1, &s, NULL);
   if (code == SQLITE_OK) {

@@ -34,6 +34,7 @@ typedef struct ctm__shared_table {
   ctm__table *table;
   int32_t *identity_customer;
   int64_t identity_count;
+  int32_t *label_customer; /* by label: the first customer of that name, -1; of a frame, made under the store's mutex */
 } ctm__shared_table;
 
 void ctm__snapshot_keep(ctm__snapshot *snapshot);
@@ -92,6 +93,8 @@ ctm_status ctm__run(ctm_store *store, sqlite3_stmt *statement, const char *doing
 ctm_status ctm__write_begin(ctm_store *store, bool catalogue_only);
 ctm_status ctm__write_commit(ctm_store *store);
 void ctm__write_rollback(ctm_store *store); /* keeps the error that is there */
+/* After a commit that may have been large: cut the log when it is, unless somebody reads. Waits for nobody. */
+void ctm__log_cut(ctm_store *store);
 /* Write transactions are refused (CTM_INVALID) while a recorder is open: its own go around that check. */
 ctm_status ctm__transaction_begin(ctm_store *store);
 
