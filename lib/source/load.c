@@ -437,6 +437,7 @@ ctm_status ctm__load(ctm_store *store, ctm__rows *rows, const ctm_load_options *
   CTM__TRY(load_rows(&l));
   CTM__TRY(ctm__load_end(store, l.report->load, l.report->loaded, l.report->duplicates, l.report->rejected));
   CTM__TRY(ctm__write_commit(store));
+  ctm__log_cut(store);
   begun = false;
   memset(&env->error, 0, sizeof env->error); /* of rows that were left out */
 out:

@@ -132,7 +132,10 @@ ctm_status ctm_recorder_commit(ctm_recorder *recorder) {
   if (status != CTM_OK) return status;
   if (store->writing) {
     status = ctm__write_commit(store);
-    if (status != CTM_OK) ctm__fail_prefix(&store->env, "what was added since the last commit is lost: ");
+    if (status != CTM_OK)
+      ctm__fail_prefix(&store->env, "what was added since the last commit is lost: ");
+    else
+      ctm__log_cut(store);
   }
   return ctm__leave(store, status);
 }
