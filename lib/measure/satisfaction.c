@@ -315,7 +315,7 @@ typedef struct pending {
 } pending;
 
 /* A batch being fed. Answers are few among rows: rows with one are listed a piece of the batch at a time. */
-enum { PIECE = 8192, AHEAD = 32 };
+enum { PIECE = 2048, AHEAD = 16 };
 
 typedef struct feeding {
   const ctm__bound *bound;
@@ -421,7 +421,6 @@ static ctm_status feed(ctm__env *env, const ctm__bound *bound, ctm__worker *w, c
   uint32_t found[PIECE];
   feeding f = {.bound = bound, .batch = batch, .worker = w, .history = batch->histories};
   uint64_t end = batch->starts[batch->histories];
-  bool limited = bound->since != CTM_NO_TIME || bound->until != CTM_NO_TIME;
   ctm_status status = CTM_OK;
   if (c->surveys.count == 0 || batch->histories == 0) return CTM_OK;
   f.latest = o->which == CTM_WHICH_LATEST && !batch->nobody;
@@ -439,7 +438,7 @@ static ctm_status feed(ctm__env *env, const ctm__bound *bound, ctm__worker *w, c
       int64_t t;
       if (i + AHEAD < count) expect_row(&f, score, from + found[i + AHEAD]);
       if (!b->used[survey[row]]) continue;
-      t = limited ? batch->time[row] : 0;
+      t = batch->time[row];
       if ((bound->since != CTM_NO_TIME && t < bound->since) || (bound->until != CTM_NO_TIME && t >= bound->until))
         continue;
       CTM__TRY(feed_answer(env, &f, row, survey[row]));
