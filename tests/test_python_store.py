@@ -954,3 +954,13 @@ def test_progress_as_a_line(big, capsys, monkeypatch):
     shown = capsys.readouterr().err
     assert "loading 400,000, " in shown
     assert shown.endswith(" \r")
+
+
+def test_a_step_alone_is_the_only_step():
+    columns = {"customer": ["a", "a", "b"], "time": [0, 1, 2], "touchpoint": ["visit", "purchase", "purchase"]}
+    with ctm.open() as store:
+        store.load(columns, time_unit="us")
+        for steps in ("purchase", ctm.step("purchase"), {"touchpoints": "purchase"}):
+            assert store.funnel(steps).rows() == store.funnel([steps]).rows()
+            assert ctm.funnel(columns, steps, time_unit="us")["name"] == ["purchase"]
+            assert store.funnel(steps)["customers"] == [2]

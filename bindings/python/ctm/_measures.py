@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ctm import _call, _errors
@@ -237,7 +237,7 @@ class Measures:
 
     def funnel(
         self,
-        steps: Sequence[str | Sequence[str] | Step],
+        steps: str | Step | Sequence[str | Sequence[str] | Step],
         *,
         within: Duration = None,
         step_within: Duration = None,
@@ -258,7 +258,8 @@ class Measures:
         Parameters
         ----------
         steps : list
-            Touchpoints; a list stands for any of its members; :func:`step` for more.
+            Touchpoints; a list stands for any of its members; :func:`step` for more. A text or a :func:`step` alone is
+            the only step.
         within : str, int or timedelta, optional
             All steps within this time of step 1, inclusive: ``"14d"``, microseconds or a timedelta.
         step_within : str, int or timedelta, optional
@@ -285,7 +286,8 @@ class Measures:
         for name, value in (("exclude", exclude), ("dialect", dialect)):
             if value:
                 raise _errors.make(lib.CTM_UNSUPPORTED, f"{name}={value!r}: a funnel cannot do this yet")
-        return self.ask("funnel", steps=list(steps), within=within, step_within=step_within, order=order,
+        listed: list[Any] = [steps] if isinstance(steps, (str, Mapping, Step)) else list(steps)
+        return self.ask("funnel", steps=listed, within=within, step_within=step_within, order=order,
                         entry=entry, attribute_at=attribute_at, quantiles=quantiles, by=by, where=where, since=since,
                         until=until, **selection)  # fmt: skip
 
