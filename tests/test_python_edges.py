@@ -225,3 +225,25 @@ def test_states_of_any_bytes(store):
         ctm.State.from_bytes(wide[: len(wide) // 2])
     with pytest.raises(ctm.Error):
         ctm.State.from_bytes(b"")
+
+
+@pytest.mark.parametrize("number", [1, 30, 999_999])
+def test_durations_below_a_second_are_refused(store, number):
+    numpy = pytest.importorskip("numpy")
+    for ask in (
+        lambda: store.funnel(["shop", "shop"], within=number),
+        lambda: store.funnel(["shop", "shop"], within=numpy.int64(number)),
+        lambda: store.funnel(["shop", "shop"], step_within=number),
+        lambda: store.funnel(["shop", {"touchpoints": "shop", "within": number}]),
+        lambda: store.conversion("j", within=number),
+        lambda: store.journeys.define("j", stages=["a"], within=number),
+        lambda: ctm.State("funnel", steps=["shop"], within=number),
+        lambda: ctm.step("shop", within=number),
+    ):
+        with pytest.raises(ctm.InvalidError, match=f'within={number} would be {number} microseconds: say "{number}d", "12h"'):
+            ask()
+
+
+def test_durations_that_say_what_they_are(store):
+    for duration in (1_000_000, DAY, "30d", dt.timedelta(microseconds=30)):
+        assert len(store.funnel(["shop", ctm.step("shop", within=duration)], within=duration, step_within=duration)) == 2

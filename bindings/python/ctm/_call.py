@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import json
+import numbers
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ctm import _errors
@@ -136,12 +137,31 @@ def _json(value: Any) -> Any:
     raise _errors.make(lib.CTM_TYPE, f"{value!r} cannot be an option")
 
 
+def duration(name: str, value: Any) -> None:
+    """Refuse a whole number below a second: who writes it means days or seconds, not microseconds."""
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and 1 <= int(value) < 1_000_000:
+        raise _errors.make(
+            lib.CTM_INVALID,
+            f'{name}={value} would be {value} microseconds: say "{value}d", "12h", a timedelta, or microseconds',
+        )
+
+
+def _durations(name: str, value: Any) -> None:
+    if name in ("within", "step_within"):
+        duration(name, value)
+    elif name == "steps" and isinstance(value, (list, tuple)):
+        for step in value:
+            if isinstance(step, Mapping):
+                duration("within", step.get("within"))
+
+
 def options(**members: Any) -> bytes:
     """Options as JSON; what is None keeps its default."""
     return ("{" + ", ".join(_member(k, v) for k, v in members.items() if v is not None) + "}").encode()
 
 
 def _member(name: str, value: Any) -> str:
+    _durations(name, value)
     if not isinstance(value, float) and missing(value):
         raise _errors.make(lib.CTM_TYPE, f"{name}={value!r} is missing: leave it out or say None")
     try:

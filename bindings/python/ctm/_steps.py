@@ -6,6 +6,8 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
+from ctm import _call
+
 
 class Step:
     """One step of a funnel; made by :func:`step`."""
@@ -47,6 +49,7 @@ def step(
     name : str, optional
         Name in the result.
     """
+    _call.duration("within", within)
     if isinstance(within, dt.timedelta):
         within = within // dt.timedelta(microseconds=1)
     return Step(
