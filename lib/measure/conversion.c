@@ -67,6 +67,7 @@ const ctm__measure ctm__conversion_measure = {
     .options = options,
     .option_count = CTM__COUNT(options),
     .defaults = &defaults,
+    .of_customers = true,
     .options_size = sizeof defaults,
     .period_is_dimension = true,
     .check = check,

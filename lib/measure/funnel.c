@@ -870,6 +870,7 @@ const ctm__measure ctm__funnel_measure = {
     .options = options,
     .option_count = CTM__COUNT(options),
     .defaults = &defaults,
+    .of_customers = true,
     .options_size = sizeof defaults,
     .period_is_dimension = true,
     .check = funnel_check,

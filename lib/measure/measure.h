@@ -118,6 +118,7 @@ struct ctm__measure {
   size_t options_size;
   const char *default_period; /* NULL: none unless asked */
   bool period_is_dimension;   /* the period, when given, groups rows */
+  bool of_customers;          /* interactions of nobody say nothing: a note tells how many there are */
   /* Further checks of the options, before anything is scanned. May be NULL. */
   ctm_status (*check)(ctm__env *env, const ctm__query *query);
   /* Resolve names, add dimensions of its own (ctm__bound_dimension) and limits to the scan. */

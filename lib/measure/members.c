@@ -90,7 +90,8 @@ ctm_status ctm_result_customers(const ctm_result *result, int64_t row, ctm_resul
   ctm__env_init(&env, result != NULL ? &result->env.alloc : NULL);
   if (customers != NULL) *customers = NULL;
   if (result == NULL || customers == NULL || row < 0 || row >= result->rows) {
-    ctm__fail(&env, CTM_INVALID, "there is no such row");
+    ctm__fail(&env, CTM_INVALID, "there is no row %lld: there are %lld, counted from 0", (long long)row,
+              (long long)ctm_result_rows(result));
     return ctm__error_copy(error, &env);
   }
   back = result->recipe;

@@ -770,6 +770,7 @@ const ctm__measure ctm__retention_measure = {
     .options = options,
     .option_count = CTM__COUNT(options),
     .defaults = &defaults,
+    .of_customers = true,
     .options_size = sizeof defaults,
     .default_period = "week",
     .bind = bind,

@@ -96,6 +96,7 @@ ctm_status ctm_state_merge(ctm_state *state, const ctm_state *from, ctm_error *e
   }
   state->customers += from->customers;
   state->rows += from->rows;
+  state->nobody += from->nobody;
   state->date_only |= from->date_only;
   if (from->last_time != CTM_NO_TIME && (state->last_time == CTM_NO_TIME || from->last_time > state->last_time))
     state->last_time = from->last_time;
@@ -125,6 +126,7 @@ ctm_status ctm_state_save(const ctm_state *state, void **bytes, size_t *length, 
   CTM__TRY(ctm__write_int(&env, &w, state->last_time));
   CTM__TRY(ctm__write_int(&env, &w, state->customers));
   CTM__TRY(ctm__write_int(&env, &w, state->rows));
+  CTM__TRY(ctm__write_int(&env, &w, state->nobody));
   CTM__TRY(ctm__write_u8(&env, &w, state->date_only));
   CTM__TRY(ctm__value_groups_save(&env, &state->groups, &w));
   CTM__TRY(state->query->measure->save(&env, state->query, state->sums, state->groups.groups.count, &w));
@@ -179,8 +181,9 @@ static ctm_status state_load(ctm__env *env, ctm__reader *r, ctm_state **out) {
   CTM__TRY(ctm__read_int(env, r, &s->last_time));
   CTM__TRY(ctm__read_int(env, r, &s->customers));
   CTM__TRY(ctm__read_int(env, r, &s->rows));
+  CTM__TRY(ctm__read_int(env, r, &s->nobody));
   CTM__TRY(ctm__read_u8(env, r, &flag));
-  if (flag > 1 || s->customers < 0 || s->rows < 0 ||
+  if (flag > 1 || s->customers < 0 || s->rows < 0 || s->nobody < 0 || s->nobody > s->rows ||
       (s->last_time != CTM_NO_TIME && (s->last_time < CTM__TIME_MIN || s->last_time > CTM__TIME_MAX))) {
     status = ctm__fail(env, CTM_CORRUPT, "the saved state is damaged");
     goto out;

@@ -194,6 +194,7 @@ ctm_status ctm__state_feed_snapshot(ctm__env *env, ctm_state *s, ctm__snapshot *
   for (int32_t i = 0; i < count; i++) CTM__TRY(absorb(env, s, &bound, &workers[i]));
   s->customers += (int64_t)t->customers;
   s->rows += (int64_t)t->rows;
+  s->nobody += (int64_t)(t->rows - t->known_rows);
   s->date_only |= t->date_only;
   if (t->rows > 0 && (s->last_time == CTM_NO_TIME || t->max_time > s->last_time)) s->last_time = t->max_time;
   s->broken = false;
@@ -343,8 +344,10 @@ static ctm_status hide_small(ctm__env *env, const ctm__query *q, ctm_result *r) 
   ctm__result_filter(r, keep);
   ctm__free(env, keep);
   if (hidden == 0) return CTM_OK;
-  return ctm__result_note(env, r, "%lld rows of fewer than %lld customers are left out", (long long)hidden,
-                          (long long)q->selection.min_customers);
+  return ctm__result_note(env, r,
+                          hidden == 1 ? "%lld row of fewer than %lld customers is left out"
+                                      : "%lld rows of fewer than %lld customers are left out",
+                          (long long)hidden, (long long)q->selection.min_customers);
 }
 
 /* An attribute may bear the name of a column of the answer, which could then not be told from it. */
@@ -384,6 +387,9 @@ ctm_status ctm__state_result(ctm__env *env, const ctm_state *s, const ctm__snaps
   CTM__TRY(q->measure->finish(env, &with, s->sums, r));
   CTM__TRY(columns_differ(env, r));
   CTM__TRY(hide_small(env, q, r));
+  if (q->measure->of_customers && s->nobody > 0)
+    CTM__TRY(ctm__result_note(env, r, "%lld of %lld interactions have no customer and are left out",
+                              (long long)s->nobody, (long long)s->rows));
   CTM__TRY(provenance(env, s, snapshot, with.as_of, r));
   *out = r;
   r = NULL;

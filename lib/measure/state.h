@@ -10,8 +10,8 @@ struct ctm_state {
   ctm__value_groups groups;
   void *sums;
   char *time_zone_path;
-  int64_t last_time; /* of all that was fed; CTM_NO_TIME: nothing yet */
-  int64_t customers, rows;
+  int64_t last_time;               /* of all that was fed; CTM_NO_TIME: nothing yet */
+  int64_t customers, rows, nobody; /* nobody: rows without a customer */
   bool date_only;
   bool broken; /* a feed or merge failed half way: what is counted is of no use */
   /* Members: asked for by tag, collected as (group, customer of the snapshot fed). */

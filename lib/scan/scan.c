@@ -237,7 +237,7 @@ static ctm_status unknown_name(ctm__env *env, const ctm__scan *scan, const char 
   if (status == CTM_OK)
     status = ctm__fail(env, CTM_UNKNOWN,
                        "there is nothing named \"%s\"; known are channel, stage, touchpoint, type, department, survey, "
-                       "segment, value, score, about, case, time%s",
+                       "segment, value, score, about, case, time%s (a text stands in single quotes)",
                        name, known.data != NULL ? known.data : "");
   ctm__text_free(env, &known);
   return status;
