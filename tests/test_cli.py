@@ -214,6 +214,15 @@ def test_load_takes_every_option_of_the_package(run):
     assert missing == []
 
 
+def test_a_missing_file_leaves_no_store_behind(run, shop, tmp_path):
+    assert "cannot open 'missing.csv'" in run("load", "new.ctm", "events.csv", "missing.csv", *COLUMNS, code=1).err
+    assert "cannot open '.'" in run("load", "new.ctm", ".", *COLUMNS, code=1).err
+    assert not list(tmp_path.glob("new.ctm*"))
+    before = shop.read_bytes()
+    run("load", shop, "missing.csv", *COLUMNS, code=1)
+    assert shop.read_bytes() == before
+
+
 def test_several_files_of_several_kinds(run, tmp_path):
     lines = EVENTS.splitlines()
     (tmp_path / "a.csv").write_text("\n".join(lines[:3]) + "\n")

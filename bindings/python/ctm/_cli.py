@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import enum
+import errno
 import inspect
 import json
 import os
@@ -417,6 +418,10 @@ def load(
         time_zone=time_zone, time_unit=time_unit, precision=precision, on_error=on_error, format=file_format,
         delimiter="\t" if delimiter == "\\t" else delimiter, exact=exact, most_rejections=most_rejections,
     )  # fmt: skip
+    for file in files:  # before a store is made for nothing
+        if not os.access(file, os.R_OK) or os.path.isdir(file):
+            why = errno.EISDIR if os.path.isdir(file) else errno.EACCES if os.path.exists(file) else errno.ENOENT
+            return _complain(f"cannot open '{file}': {os.strerror(why)}", _FAILED)
     with ctm.open(store) as opened:
         try:
             with _progress() as tell:
