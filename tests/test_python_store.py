@@ -964,3 +964,16 @@ def test_a_step_alone_is_the_only_step():
             assert store.funnel(steps).rows() == store.funnel([steps]).rows()
             assert ctm.funnel(columns, steps, time_unit="us")["name"] == ["purchase"]
             assert store.funnel(steps)["customers"] == [2]
+
+
+@pytest.mark.parametrize("option", ["attributes", "customer_attributes"])
+def test_attributes_are_a_list_of_columns(option):
+    columns = {"customer": ["a"], "time": [0], "touchpoint": ["x"], "size": ["L"]}
+    for wrong in ({"size": "text"}, [1], [b"size"]):
+        for take in (ctm.open().load, ctm.frame):
+            with pytest.raises(ctm.WrongTypeError, match=f"{option} is a list of columns"):
+                take(columns, **{option: wrong})
+    for right in ("size", ["size"], ("size",), {"size": "L"}.keys(), (name for name in ["size"])):
+        with ctm.open() as store:
+            store.load(columns, **{option: right})
+            assert "size" in store.list(option)["name"]

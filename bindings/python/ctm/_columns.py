@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,10 @@ class Columns:
         if (case := given.pop("case", None)) is not None:
             o.case_id = self._text(case)
         self._customer(given.pop("customer", None))
-        o.attributes, o.attribute_count = self._texts(given.pop("attributes", None))
-        o.customer_attributes, o.customer_attribute_count = self._texts(given.pop("customer_attributes", None))
+        o.attributes, o.attribute_count = self._texts(names("attributes", given.pop("attributes", None)))
+        o.customer_attributes, o.customer_attribute_count = self._texts(
+            names("customer_attributes", given.pop("customer_attributes", None))
+        )
         o.precision = self._choice("precision", given.pop("precision", None) or "us", {"us": 0, "day": 1})
         o.on_error = self._choice("on_error", given.pop("on_error", None) or "reject", {"reject": 0, "stop": 1})
         if (delimiter := given.pop("delimiter", None)) is not None:
@@ -54,10 +56,9 @@ class Columns:
         self.keep.append(pointer)
         return pointer
 
-    def _texts(self, values: Sequence[str] | str | None) -> tuple[Any, int]:
+    def _texts(self, values: list[str] | None) -> tuple[Any, int]:
         if values is None:
             return ffi.NULL, 0
-        values = [values] if isinstance(values, str) else list(values)
         array = ffi.new("char *[]", [self._text(v) for v in values] or [ffi.NULL])
         self.keep.append(array)
         return array, len(values)
@@ -95,6 +96,16 @@ class Columns:
         if value not in choices:
             raise _errors.make(lib.CTM_INVALID, f"{name}={value!r} is not one of {', '.join(choices)}")
         return choices[value]
+
+
+def names(what: str, given: Iterable[str] | str | None) -> list[str] | None:
+    """Columns' names; a text alone is one."""
+    if given is None:
+        return None
+    listed = [given] if isinstance(given, str) else None if isinstance(given, Mapping) else list(given)
+    if listed is None or not all(isinstance(name, str) for name in listed):
+        raise _errors.make(lib.CTM_TYPE, f"{what}={given!r}: {what} is a list of columns, whose types are found")
+    return listed
 
 
 def aliases(given: dict[str, Any]) -> dict[str, Any]:

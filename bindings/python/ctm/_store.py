@@ -421,7 +421,7 @@ class Store(Catalogued):
             given.pop(name)
         given = _columns.aliases(given)
         for name in ("attributes", "customer_attributes"):  # each file looks at them
-            given[name] = [given[name]] if isinstance(given[name], str) else list(given[name])
+            given[name] = _columns.names(name, given[name])
         watch = _call.Watch(progress, self)
         files = _columns.paths(source)
         pointers: list[Any] = []
