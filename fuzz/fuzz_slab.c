@@ -43,7 +43,8 @@ static void read_all(ctm__env *env, ctm__slab *slab) {
   ctm_status status, part_status;
   uint8_t *all = malloc(rows * 9 + 1), *part = malloc(rows * 9 + 1);
   must(all != NULL && part != NULL);
-  uint8_t *present = slab->nulls > 0 ? all + 8 * rows : NULL, *part_present = present ? part + 8 * rows : NULL;
+  uint8_t *present = slab->kind == CTM__SLAB_INTS && slab->nulls > 0 ? all + 8 * rows : NULL,
+          *part_present = present ? part + 8 * rows : NULL;
   switch (slab->kind) {
     case CTM__SLAB_CODES:
     case CTM__SLAB_TEXTS:
