@@ -166,10 +166,11 @@ ctm_status ctm__identity(ctm_store *store, const char *kind, const char *value, 
   }
   if (!make) return CTM_OK;
   if (c->last_number < 0)
-    CTM__TRY(ctm__sql_integer(&store->env, store->db,
-                              "SELECT max(coalesce((SELECT max(number) FROM identities), 0), coalesce((SELECT value FROM"
-                              " meta WHERE key = 'highest_erased_identity'), 0))",
-                              &c->last_number));
+    CTM__TRY(
+        ctm__sql_integer(&store->env, store->db,
+                         "SELECT max(coalesce((SELECT max(number) FROM identities), 0), coalesce((SELECT value FROM"
+                         " meta WHERE key = 'highest_erased_identity'), 0))",
+                         &c->last_number));
   CTM__TRY(ctm__prepare(store, "INSERT INTO identities(number, kind, value) VALUES (?1, ?2, ?3)", &statement));
   sqlite3_bind_int64(statement, 1, c->last_number + 1);
   sqlite3_bind_text(statement, 2, kind, -1, SQLITE_STATIC);
