@@ -247,3 +247,33 @@ def test_durations_below_a_second_are_refused(store, number):
 def test_durations_that_say_what_they_are(store):
     for duration in (1_000_000, DAY, "30d", dt.timedelta(microseconds=30)):
         assert len(store.funnel(["shop", ctm.step("shop", within=duration)], within=duration, step_within=duration)) == 2
+
+
+def test_a_frame_of_a_file_that_is_no_parquet(tmp_path):
+    (tmp_path / "x.csv").write_text("customer,time,touchpoint\na,2025-01-01,x\n")
+    path = tmp_path / "x.csv"
+    for make in (ctm.frame, lambda source: ctm.funnel(source, ["x"]), lambda source: ctm.frame([source, source])):
+        for source in (path, str(path)):
+            with pytest.raises(ctm.InvalidError, match="in memory or a Parquet file; load .*x.csv.* with store.load"):
+                make(source)
+
+
+def test_parquet_files_that_cannot_be_read(tmp_path, store):
+    pytest.importorskip("pyarrow")
+    (tmp_path / "bad.parquet").write_text("customer,time,touchpoint\na,2025-01-01,x\n")
+    for take in (ctm.frame, store.load):
+        with pytest.raises(ctm.MissingError, match="missing.parquet"):
+            take(tmp_path / "missing.parquet")
+        with pytest.raises(ctm.FormatError, match="bad.parquet is no Parquet file"):
+            take(tmp_path / "bad.parquet")
+
+
+def test_columns_of_mixed_types(store):
+    pandas = pytest.importorskip("pandas")
+    pyarrow = pytest.importorskip("pyarrow")
+    columns = {"customer": ["a", "b"], "time": [0, 1], "touchpoint": ["x", "x"], "value": [1.5, "much"]}
+    for data in (pandas.DataFrame(columns), columns):
+        for take in (ctm.frame, store.load):
+            with pytest.raises(ctm.WrongTypeError, match="much") as caught:
+                take(data)
+            assert isinstance(caught.value.__cause__, pyarrow.ArrowException)

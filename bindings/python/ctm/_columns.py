@@ -137,7 +137,14 @@ class Stream:
 
     def __init__(self, source: Any):
         self.source = source
-        self.capsule = _capsule(source)
+        try:
+            self.capsule = _capsule(source)
+        except (ValueError, TypeError) as error:
+            if type(error).__module__.split(".")[0] != "pyarrow":
+                raise
+            # pyarrow tells what is wrong and where in several arguments
+            reason = "; ".join(str(part) for part in error.args)
+            raise _errors.make(lib.CTM_TYPE, f"a column's values are not of one type: {reason}") from error
         import ctypes
 
         get = ctypes.pythonapi.PyCapsule_GetPointer
@@ -175,10 +182,19 @@ def _pyarrow(why: str) -> Any:
     return pyarrow
 
 
+def is_parquet(path: Path) -> bool:
+    return path.suffix.lower() in (".parquet", ".pq")
+
+
 def parquet(path: Path, names: Sequence[str] | None = None) -> Any:
     """A Parquet file as a stream of batches, texts as dictionaries where the file has them so."""
     _pyarrow("Parquet")
     import pyarrow.parquet
 
-    file = pyarrow.parquet.ParquetFile(path)
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+    except FileNotFoundError as error:
+        raise _errors.make(lib.CTM_MISSING, f"cannot open '{path}': no such file") from error
+    except pyarrow.ArrowInvalid as error:
+        raise _errors.make(lib.CTM_FORMAT, f"{path} is no Parquet file: {error}") from error
     return pyarrow.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches(batch_size=1 << 16))

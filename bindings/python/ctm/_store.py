@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ctm import _call, _catalogue, _columns
+from ctm import _call, _catalogue, _columns, _errors
 from ctm._measures import Measures
 from ctm._native import ffi, lib
 from ctm._result import Result
@@ -27,8 +27,6 @@ class Catalogued(Measures):
 
     def _open(self) -> Any:
         if self._closed:
-            from ctm import _errors
-
             raise _errors.make(lib.CTM_INVALID, "the store is closed")
         return self._pointer
 
@@ -37,8 +35,6 @@ class Catalogued(Measures):
         if self._closed:
             return
         if self._inside == threading.get_ident():
-            from ctm import _errors
-
             raise _errors.make(lib.CTM_INVALID, "a callback cannot close the store that is calling it")
         self._closed = True
         ffi.release(self._pointer)
@@ -273,8 +269,6 @@ class Recorder:
     def _open(self) -> Any:
         self._store._open()
         if self._released:
-            from ctm import _errors
-
             raise _errors.make(lib.CTM_INVALID, "the recorder is done: make another one")
         return self._pointer
 
@@ -428,7 +422,7 @@ class Store(Catalogued):
         if files is None:
             self._load_arrow(source, "frame", given, watch, pointers)
         for path in files or []:
-            if path.suffix.lower() in (".parquet", ".pq"):
+            if _columns.is_parquet(path):
                 self._load_arrow(_columns.parquet(path), path.name, given, watch, pointers)
             else:
                 self._load_file(path, given, watch, pointers)
@@ -489,8 +483,6 @@ class Store(Catalogued):
         kind, name = None, customer
         if isinstance(customer, Mapping):
             if len(customer) != 1:
-                from ctm import _errors
-
                 raise _errors.make(lib.CTM_INVALID, f"one identity says who is to be forgotten, not {len(customer)}")
             ((kind, name),) = customer.items()
         keep = [_call.text(kind), _call.text(name)]
@@ -607,8 +599,14 @@ def frame(
     mapping = _columns.Columns(watch, **given)
     keep: list[Any] = []
     options = _open_options(keep, read_only=False, create=None, busy_timeout=5.0, vfs=None)
-    if _columns.is_path(source):
-        source = _columns.parquet(Path(source))
+    if (files := _columns.paths(source)) is not None:
+        if len(files) != 1 or not _columns.is_parquet(files[0]):
+            raise _errors.make(
+                lib.CTM_INVALID,
+                "a frame is made of data in memory or a Parquet file; "
+                f"load {', '.join(map(str, files))} into a store with store.load",
+            )
+        source = _columns.parquet(files[0])
     stream = _columns.Stream(source)
     out = ffi.new("ctm_store **")
     error = ffi.new("ctm_error *")
