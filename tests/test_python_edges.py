@@ -277,3 +277,13 @@ def test_columns_of_mixed_types(store):
             with pytest.raises(ctm.WrongTypeError, match="much") as caught:
                 take(data)
             assert isinstance(caught.value.__cause__, pyarrow.ArrowException)
+
+
+def test_customers_that_are_numbers(store):
+    numpy = pytest.importorskip("numpy")
+    store.record(customer=304, time=0, touchpoint="shop")
+    for customer in (304, "304", numpy.int64(304)):
+        assert len(store.timeline(customer)) == 1
+    for wrong in (True, numpy.bool_(True), b"304", bytearray(b"304"), 304.0):
+        with pytest.raises(ctm.WrongTypeError, match="customer"):
+            store.timeline(wrong)

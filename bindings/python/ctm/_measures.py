@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -353,7 +354,7 @@ class Measures:
 
     def timeline(
         self,
-        customer: str,
+        customer: str | int,
         *,
         kind: str | None = None,
         limit: int | None = None,
@@ -366,7 +367,7 @@ class Measures:
 
         Parameters
         ----------
-        customer : str
+        customer : str or int
             Value of an identity of the customer.
         kind : str, optional
             Kind of that identity, "id" unless said.
@@ -380,5 +381,9 @@ class Measures:
         Result
             time, touchpoint, channel, stage, value, survey, score, about, text, case, attributes…
         """
+        if isinstance(customer, (bool, bytes, bytearray, memoryview)) or type(customer).__name__ == "bool_":
+            raise _errors.make(lib.CTM_TYPE, f"customer={customer!r} is no customer: give an id")
+        if isinstance(customer, numbers.Integral):  # as when it was recorded
+            customer = str(customer)
         return self.ask("timeline", customer=customer, kind=kind, limit=limit, where=where, since=since, until=until,
                         **selection)  # fmt: skip
