@@ -287,3 +287,17 @@ def test_customers_that_are_numbers(store):
     for wrong in (True, numpy.bool_(True), b"304", bytearray(b"304"), 304.0):
         with pytest.raises(ctm.WrongTypeError, match="customer"):
             store.timeline(wrong)
+
+
+@pytest.mark.parametrize("name", ["value", "score"])
+def test_numbers_are_numbers(store, name):
+    numpy = pytest.importorskip("numpy")
+    for wrong in ("12", b"12", [9], 10**400):
+        with pytest.raises(ctm.WrongTypeError, match=f"{name}=.* is no number"):
+            store.record(customer="n", time=0, touchpoint="shop", **{name: wrong})
+        with store.recorder() as recorder, pytest.raises(ctm.WrongTypeError, match=name):
+            recorder.record(customer="n", time=0, touchpoint="shop", **{name: wrong})
+    right = (9, 9.0, decimal.Decimal(9), numpy.int32(9), numpy.float32(9), numpy.float64(9))
+    for number in right:
+        store.record(customer="n", time=0, touchpoint="shop", **{name: number})
+    assert store.timeline("n")[name] == [9.0] * len(right)

@@ -222,7 +222,10 @@ def interaction(keep: list[Any], given: dict[str, Any]) -> Any:
     row.case_id = text("case")
     for name in ("value", "score"):
         if given.get(name) is not None:
-            setattr(row, name, given[name])
+            try:
+                setattr(row, name, given[name])
+            except (TypeError, OverflowError) as error:
+                raise _errors.make(lib.CTM_TYPE, f"{name}={given[name]!r} is no number: {error}") from None
     row.attributes, row.attribute_count = _catalogue.attributes(given.get("attributes"), keep)
     return row
 
