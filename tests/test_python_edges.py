@@ -301,3 +301,17 @@ def test_numbers_are_numbers(store, name):
     for number in right:
         store.record(customer="n", time=0, touchpoint="shop", **{name: number})
     assert store.timeline("n")[name] == [9.0] * len(right)
+
+
+@pytest.mark.parametrize(
+    "call, absent, extra",
+    [("to_arrow", "pyarrow", "pyarrow"), ("to_pandas", "pandas", "pandas"), ("to_pandas", "pyarrow", "pandas"),
+     ("to_polars", "polars", "polars")],
+)  # fmt: skip
+def test_a_package_that_is_not_there(store, monkeypatch, call, absent, extra):
+    if absent == "pyarrow" and extra == "pandas":
+        pytest.importorskip("pandas")
+    monkeypatch.setitem(sys.modules, absent, None)
+    with pytest.raises(ImportError) as caught:
+        getattr(store.nps(), call)()
+    assert str(caught.value) == f"this needs {absent}: pip install 'ctm[{extra}]'"

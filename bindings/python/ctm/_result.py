@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import datetime as dt
+import importlib
 import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,13 @@ def _value(pointer: Any, kind: int, row: int, column: int) -> Any:
     if kind == lib.CTM_TYPE_TIME:
         return _EPOCH + dt.timedelta(microseconds=whole)
     return whole
+
+
+def _package(name: str, extra: str = "") -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(f"this needs {name}: pip install 'ctm[{extra or name}]'", name=name) from error
 
 
 class Result:
@@ -96,19 +104,16 @@ class Result:
 
     def to_arrow(self) -> pyarrow.Table:
         """As a pyarrow table."""
-        import pyarrow
-
-        return pyarrow.table(self)
+        return _package("pyarrow").table(self)
 
     def to_pandas(self) -> pandas.DataFrame:
         """As a pandas data frame (needs pandas and pyarrow)."""
-        return self.to_arrow().to_pandas()
+        _package("pandas")
+        return _package("pyarrow", "pandas").table(self).to_pandas()
 
     def to_polars(self) -> polars.DataFrame:
         """As a polars data frame."""
-        import polars
-
-        return polars.DataFrame(self)
+        return _package("polars").DataFrame(self)
 
     def _format(self, kind: str) -> str:
         out = ffi.new("char **")
