@@ -421,3 +421,66 @@ def test_the_command_is_installed():
         pytest.skip("the package is not installed beside this Python")
     finished = subprocess.run([script, "--version"], capture_output=True, text=True)
     assert finished.stdout == f"ctm {ctm.version()}\n"
+
+
+# ---- SQL, undoing, forgetting ---------------------------------------------------------------------------------------
+
+
+def test_sql(run, shop):
+    statement = "select touchpoint, count(*) as n from ctm_interactions group by touchpoint order by touchpoint"
+    with ctm.open(shop) as store:
+        expected = store.sql(statement)
+    rows = expected.rows()
+    assert [row["n"] for row in rows] == [2, 2, 1]
+    assert run("sql", shop, statement, "-f", "csv").rows == [{k: str(v) for k, v in row.items()} for row in rows]
+    assert json.loads(run("sql", shop, statement, "-f", "json").out) == rows
+    assert run("sql", shop, statement).out.split() == ["touchpoint", "n", *(str(v) for row in rows for v in row.values())]
+    assert "<td>catalog</td>" in run("sql", shop, statement, "-f", "html").out
+    assert "nowhere" in run("sql", shop, "select * from nowhere", code=2).err
+    run("sql", shop, "delete from ctm_interactions", code=2)
+    run("sql", "missing.ctm", statement, code=1)
+
+
+def test_undo(run, shop, tmp_path):
+    (tmp_path / "more.csv").write_text(EVENTS.replace("C1", "C3").replace("C2", "C4"))
+    assert run("load", shop, "more.csv", *COLUMNS).out == "5 loaded\n"
+    loads = run("list", shop, "loads", "-f", "csv").rows
+    last = max(int(row["load"]) for row in loads)
+    assert run("undo", shop, last).out == "5 taken out\n"
+    with ctm.open(shop) as store:
+        assert len(store) == 5
+        assert {row["load"]: bool(row["undone"]) for row in store.list("loads")}[last]
+        assert store.sql("select distinct customer from ctm_interactions order by 1")["customer"] == ["C1", "C2"]
+    assert "99" in run("undo", shop, 99, code=2).err
+    run("undo", "missing.ctm", 1, code=1)
+    assert not (tmp_path / "missing.ctm").exists()
+
+
+def test_erase(run, shop, tmp_path):
+    before = shop.read_bytes()
+    assert b"C1" in before
+    run("erase", shop, "C1", code=130)  # nobody there to answer
+    assert shop.read_bytes() == before
+    assert run("erase", shop, "C1", "--yes").out == "C1 and 3 interactions erased\n"
+    assert b"C1" not in shop.read_bytes()
+    assert [row["customer"] for row in run("list", shop, "customers", "-f", "csv").rows] == ["C2"]
+    run("erase", shop, "C1", "--yes", code=2)
+    run("erase", "missing.ctm", "C1", "--yes", code=1)
+    assert not (tmp_path / "missing.ctm").exists()
+
+
+@pytest.mark.parametrize("answer, code, left", [("n\n", 1, 5), ("y\n", 0, 2)])
+def test_erase_asks(run, shop, answer, code, left):
+    finished = subprocess.run([sys.executable, "-m", "ctm", "erase", shop, "C1"], input=answer, capture_output=True,
+                              text=True, timeout=60)  # fmt: skip
+    assert finished.returncode == code, finished.stderr
+    assert "Forget C1 and 3 interactions?" in finished.stderr
+    with ctm.open(shop) as store:
+        assert len(store) == left
+
+
+def test_erase_by_another_identity(run, shop):
+    with ctm.open(shop) as store:
+        store.record(customer={"id": "C2", "email": "c@x"}, time=0, touchpoint="cart")
+    assert "erased" in run("erase", shop, "c@x", "--kind", "email", "--yes").out
+    assert [row["customer"] for row in run("list", shop, "customers", "-f", "csv").rows] == ["C1"]

@@ -463,6 +463,60 @@ def _rejected(report: ctm.Report) -> None:
         print(f"… and {report.rejected - len(listed):,} more", file=sys.stderr)
 
 
+@app.command("undo", rich_help_panel="Data")
+def undo(
+    store: StorePath,
+    load: Annotated[int, typer.Argument(metavar="LOAD", help="Its number: ctm list STORE loads.", show_default=False)],
+) -> None:
+    """Take a load out again, by its number.
+
+    Its interactions and texts go. What it had overwritten does not come back; new entries of the catalogue stay.
+    """
+    with ctm.open(store, create=False) as opened:
+        before = len(opened)
+        opened.load_undo(load)
+        print(f"{before - len(opened):,} taken out")
+
+
+@app.command("erase", rich_help_panel="Data")
+def erase(
+    store: StorePath,
+    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="One of the customer's identities.",
+                                            show_default=False)],
+    kind: Annotated[str | None, typer.Option(help="Kind of that identity; id unless said.", show_default=False)] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> int:  # fmt: skip
+    """Forget a customer, so that no byte of it is left in the store's files; asks before it does.
+
+    All identities linked with this one are forgotten. The file is written anew, which takes the time and the disk space
+    of a copy; backups made before still hold the customer.
+    """
+    with ctm.open(store, create=False) as opened:
+        count = len(opened.timeline(customer, kind=kind))
+        what = f"{customer} and {count:,} interaction{'' if count == 1 else 's'}"
+        if not yes and not typer.confirm(f"Forget {what}? This cannot be undone.", err=True):
+            return _complain("nothing is erased", _FAILED)
+        opened.erase(customer if kind is None else {kind: customer})
+    print(f"{what} erased")
+    return 0
+
+
+# ---- SQL ------------------------------------------------------------------------------------------------------------
+
+
+@app.command("sql", rich_help_panel="Measures")
+def sql(
+    store: StorePath,
+    statement: Annotated[str, typer.Argument(metavar="STATEMENT", help="SELECT, WITH, VALUES or EXPLAIN.",
+                                             show_default=False)],
+    form: FormatOption = Format.table,
+) -> None:  # fmt: skip
+    """Run one SQL statement that reads: ctm sql shop.ctm "select channel, count(*) from ctm_interactions group by 1"."""
+    with ctm.open(store, read_only=True) as opened, _progress() as tell:
+        result = opened.sql(statement, progress=tell)
+    _write(result, form)
+
+
 # ---- the catalogue --------------------------------------------------------------------------------------------------
 
 _KINDS_OF_ENTRY: dict[str, type[_catalogue.Entries]] = {
