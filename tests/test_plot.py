@@ -157,7 +157,7 @@ def test_heat_map_is_the_table(store):
         if row["retention_rate"] is not None:
             assert text == f"{100 * row['retention_rate']:.1f}%"
         elif row["customers"] and row["cohort"] is not None:
-            assert text == f"<i>{row['customers']}…</i>"
+            assert text == f"{row['customers']:,}*"
         else:
             assert text is None
     assert shown == {}
@@ -181,6 +181,42 @@ def test_cells_that_are_not_over_are_pale():
     pale = [trace for trace in figure.data if trace.opacity == 0.45]
     assert len(pale) == 1
     assert "Pale cells" in figure.layout.annotations[-1].text
+
+
+def test_figures_stand_out_from_their_cells(store):
+    """WCAG asks for a contrast of 4.5 between a text and its ground."""
+
+    def luminance(rgb):
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (c / 255 for c in rgb)]
+        return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear))
+
+    def rgb(colour):
+        return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+
+    inks = set()
+    for options in ({"period": "month"}, {"period": "week"}, {"period": "month", "clock": "rolling"}):
+        figure = store.retention(as_of=AS_OF, **options).plot()
+        for trace in figure.data:
+            ink = trace.textfont.color
+            shared = trace.coloraxis is not None
+            scale = [rgb(c) for _, c in (figure.layout.coloraxis if shared else trace).colorscale]
+            top = figure.layout.coloraxis.cmax if shared else 1
+            inks.update({ink} if shared else ())
+            for share in {z for line in trace.z for z in line if z is not None}:
+                place = min(share / top, 1) * (len(scale) - 1)
+                i = min(int(place), len(scale) - 2)
+                mixed = [a + (place - i) * (b - a) for a, b in zip(scale[i], scale[i + 1])]
+                opacity = 1 if trace.opacity is None else trace.opacity
+                ground = [255 - opacity * (255 - c) for c in mixed]
+                low, high = sorted((luminance(rgb(ink)), luminance(ground)))
+                assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, ground)
+    assert {"#FFFFFF", "#000000"} <= inks
+
+
+def test_counts_of_open_cells_are_marked(store):
+    figure = store.retention(period="month", periods=4, as_of=AS_OF).plot()
+    assert any(text.endswith("*") for text in cells(figure).values())
+    assert "* period not over" in figure.layout.annotations[-1].text
 
 
 def test_facets_and_the_menu(store):

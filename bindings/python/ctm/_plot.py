@@ -26,6 +26,7 @@ _DASHES = ("solid", "dash", "dot", "dashdot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up")
 _GREY, _PALE, _INK = "#8A8A8A", "#E6E6E6", "#333333"
 _BLUES = ["#F7FBFF", "#DEEBF7", "#C6DBEF", "#9ECAE1", "#6BAED6", "#4292C6", "#2171B5", "#084594"]
+_WHITE, _BLACK = "#FFFFFF", "#000000"
 _MOST_BARS = 40
 _MOST_FACETS = 6
 _LABEL = 40
@@ -362,7 +363,7 @@ def _retention(p: _Picture) -> None:
     if any(not row["complete"] and row["retention_rate"] is not None for row in p.rows):
         p.notes.append("Pale cells: the period is not over for the whole cohort; the share is of those it is over for.")
     if any(_open(row) for row in p.rows):
-        p.notes.append("Counts in grey: customers who have returned so far, in a period that is not over.")
+        p.notes.append("* period not over: customers who have returned so far.")
     if any(row["cohort"] is None for row in p.rows):
         p.notes.append("“All” sums the complete cells.")
     facets = 1 < len(groups) <= _MOST_FACETS
@@ -387,7 +388,7 @@ def _retention(p: _Picture) -> None:
     for i, (group, rows) in enumerate(groups.items()):
         place = {"row": i // 2 + 1, "col": i % 2 + 1} if facets else {}
         before = len(p.figure.data)
-        places, names = _heat(p, rows, offsets, itself, bool(facets), place)
+        places, names = _heat(p, rows, offsets, itself, top, bool(facets), place)
         made.append(len(p.figure.data) - before)
         axes.append({"tickvals": places, "ticktext": names, "range": [max(places) + 0.5, -0.7]})
         if not facets and i > 0:
@@ -418,8 +419,8 @@ def _cohorts(p: _Picture) -> str:
     return str(p.options.get("cohort_period") or p.options.get("period") or "week")
 
 
-def _heat(p: _Picture, rows: Sequence[Row], offsets: Sequence[int], itself: bool, small: bool,
-          place: dict[str, int]) -> tuple[list[float], list[str]]:  # fmt: skip
+def _heat(p: _Picture, rows: Sequence[Row], offsets: Sequence[int], itself: bool, top: float,
+          small: bool, place: dict[str, int]) -> tuple[list[float], list[str]]:  # fmt: skip
     """One heat map: the sum on top, then the cohorts."""
     cohorts = _groups(rows, ["cohort"])
     order = sorted(cohorts, key=lambda key: (key[0] is not None, key))
@@ -430,14 +431,19 @@ def _heat(p: _Picture, rows: Sequence[Row], offsets: Sequence[int], itself: bool
         size = max(row["cohort_size"] for row in cohorts[key])
         names.append(("<b>All</b>" if key[0] is None else _label(key[0])) + _count(size))
     digits = 0 if small or len(offsets) > 14 else 1
-    layers: dict[str, list[tuple[float, Row]]] = {"whole": [], "pale": [], "itself": [], "open": []}
+    layers: dict[str, list[tuple[float, Row]]] = {name: [] for name in ("dark", "light", "pale", "itself", "open")}
     for y, key in zip(places, order, strict=True):
         for row in cohorts[key]:
             if row["retention_rate"] is None:
                 if _open(row):
                     layers["open"].append((y, row))
                 continue
-            layer = "itself" if itself and row["offset"] == 0 else "whole" if row["complete"] else "pale"
+            if itself and row["offset"] == 0:
+                layer = "itself"
+            elif not row["complete"]:
+                layer = "pale"
+            else:  # a trace has one colour of text
+                layer = "dark" if _ink(_blue(row["retention_rate"] / top)) == _WHITE else "light"
             layers[layer].append((y, row))
     for layer, cells in layers.items():
         if not cells:
@@ -453,15 +459,37 @@ def _heat(p: _Picture, rows: Sequence[Row], offsets: Sequence[int], itself: bool
 
         p.figure.add_heatmap(
             x=list(offsets), y=_edges(places), xgap=2, ygap=2, z=ones if plain else shares,
-            text=grid(lambda row: f"<i>{row['customers']:,}…</i>" if row["retention_rate"] is None
+            text=grid(lambda row: f"{row['customers']:,}*" if row["retention_rate"] is None
                       else _percent(row["retention_rate"], digits), ""),
             texttemplate="%{text}" if len(offsets) <= (16 if small else 26) else None,
-            textfont={"size": 11 if small else 12, **({} if layer == "whole" else {"color": _INK})},
+            textfont={"size": 11 if small else 12, "color": {"dark": _WHITE, "light": _BLACK}.get(layer, _INK)},
             customdata=grid(_cell, ""), hovertemplate="%{customdata}<extra></extra>", hoverongaps=False,
             **({"colorscale": [_PALE, _PALE], "showscale": False} if plain else {"coloraxis": "coloraxis"}),
             opacity={"pale": 0.45, "open": 0.4}.get(layer, 1), **place,
         )  # fmt: skip
     return places, names
+
+
+def _blue(share: float) -> tuple[float, ...]:
+    """The colour of a cell: between two of the scale's, as Plotly mixes them."""
+    place = min(max(share, 0.0), 1.0) * (len(_BLUES) - 1)
+    i = min(int(place), len(_BLUES) - 2)
+    return tuple(a + (place - i) * (b - a) for a, b in zip(_rgb(_BLUES[i]), _rgb(_BLUES[i + 1]), strict=True))
+
+
+def _rgb(colour: str) -> tuple[float, ...]:
+    return tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))
+
+
+def _luminance(rgb: Sequence[float]) -> float:
+    """Relative luminance as WCAG defines it, 0 to 1."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (c / 255 for c in rgb)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _ink(ground: Sequence[float]) -> str:
+    """White where its contrast is 4.5 or more; black has more than that everywhere else."""
+    return _WHITE if 1.05 / (_luminance(ground) + 0.05) >= 4.5 else _BLACK
 
 
 def _edges(places: Sequence[float]) -> list[float]:
