@@ -315,3 +315,9 @@ def test_a_package_that_is_not_there(store, monkeypatch, call, absent, extra):
     with pytest.raises(ImportError) as caught:
         getattr(store.nps(), call)()
     assert str(caught.value) == f"this needs {absent}: pip install 'ctm[{extra}]'"
+
+
+def test_short_durations_of_a_provenance_reproduce(store):
+    short = dt.timedelta(milliseconds=5)
+    result = store.funnel(["shop", ctm.step("shop", within=short)], within=short)
+    assert store.ask("funnel", **result.provenance["options"]).rows() == result.rows()

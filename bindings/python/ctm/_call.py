@@ -146,13 +146,14 @@ def duration(name: str, value: Any) -> None:
         )
 
 
-def _durations(name: str, value: Any) -> None:
-    if name in ("within", "step_within"):
-        duration(name, value)
-    elif name == "steps" and isinstance(value, (list, tuple)):
-        for step in value:
-            if isinstance(step, Mapping):
-                duration("within", step.get("within"))
+def durations(options: Mapping[str, Any]) -> None:
+    """The same for all durations among options that a person wrote; those of a provenance are exact."""
+    for name in ("within", "step_within"):
+        duration(name, options.get(name))
+    steps = options.get("steps")
+    for step in steps if isinstance(steps, (list, tuple)) else ():
+        if isinstance(step, Mapping):
+            duration("within", step.get("within"))
 
 
 def options(**members: Any) -> bytes:
@@ -161,7 +162,6 @@ def options(**members: Any) -> bytes:
 
 
 def _member(name: str, value: Any) -> str:
-    _durations(name, value)
     if not isinstance(value, float) and missing(value):
         raise _errors.make(lib.CTM_TYPE, f"{name}={value!r} is missing: leave it out or say None")
     try:

@@ -141,6 +141,7 @@ class Journeys(Entries):
         within : str, int or timedelta, optional
             Longest time from the first stage to the last.
         """
+        _call.duration("within", within)
         self._define(name=name, stages=stages, touchpoints=dict(touchpoints) if touchpoints is not None else None,
                      within=within, description=description)  # fmt: skip
 

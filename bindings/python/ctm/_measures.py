@@ -288,6 +288,7 @@ class Measures:
             if value:
                 raise _errors.make(lib.CTM_UNSUPPORTED, f"{name}={value!r}: a funnel cannot do this yet")
         listed: list[Any] = [steps] if isinstance(steps, (str, Mapping, Step)) else list(steps)
+        _call.durations({"within": within, "step_within": step_within, "steps": listed})
         return self.ask("funnel", steps=listed, within=within, step_within=step_within, order=order,
                         entry=entry, attribute_at=attribute_at, quantiles=quantiles, by=by, where=where, since=since,
                         until=until, **selection)  # fmt: skip
@@ -324,6 +325,7 @@ class Measures:
         Result
             The columns of :meth:`funnel`, and dropped.
         """
+        _call.durations({"within": within, "step_within": step_within})
         return self.ask("conversion", journey=journey, within=within, step_within=step_within, order=order,
                         entry=entry, attribute_at=attribute_at, quantiles=quantiles, by=by, where=where, since=since,
                         until=until, **selection)  # fmt: skip

@@ -36,6 +36,7 @@ class State:
     """
 
     def __init__(self, measure: str, **options: Any):
+        _call.durations(options)
         out = ffi.new("ctm_state **")
         error = ffi.new("ctm_error *")
         _call.check(lib.ctm_state_new(measure.encode(), _call.options(**options), out, error), error)
