@@ -127,8 +127,6 @@ struct ctm__measure {
   int32_t own_dimensions; /* how many bind adds */
   /* Accumulations: made, fed, merged (group i of `from` is group map[i] of `into`), saved, loaded, finished. */
   ctm_status (*begin)(ctm__env *env, const ctm__query *query, void **sums);
-  /* Tell new accumulations what they are bound to; also when nothing will be fed. May be NULL. */
-  ctm_status (*attach)(ctm__env *env, const ctm__bound *bound, void *sums);
   /* Once for each scan, before its parts are merged: what a state must know even if nothing is fed. May be NULL. */
   ctm_status (*learn)(ctm__env *env, const ctm__bound *bound, void *sums);
   ctm_status (*feed)(ctm__env *env, const ctm__bound *bound, ctm__worker *worker, const ctm__batch *batch);
@@ -168,7 +166,6 @@ ctm_status ctm__timeline_run(ctm__env *env, ctm_store *store, const ctm__query *
 
 /* By name; NULL when there is none. */
 const ctm__measure *ctm__measure_find(const char *name);
-const ctm__measure *ctm__measure_at(size_t index); /* NULL past the end */
 /* The same with CTM_UNKNOWN and the known ones. */
 ctm_status ctm__measure_named(ctm__env *env, const char *name, const ctm__measure **measure);
 

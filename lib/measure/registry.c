@@ -6,10 +6,6 @@ static const ctm__measure *const measures[] = {
     &ctm__funnel_measure, &ctm__conversion_measure, &ctm__frequency_measure, &ctm__timeline_measure,
 };
 
-const ctm__measure *ctm__measure_at(size_t index) {
-  return index < CTM__COUNT(measures) ? measures[index] : NULL;
-}
-
 const ctm__measure *ctm__measure_find(const char *name) {
   for (size_t i = 0; i < CTM__COUNT(measures); i++)
     if (strcmp(measures[i]->name, name) == 0) return measures[i];

@@ -659,11 +659,13 @@ out:
 }
 
 /* How many surveys of the kind there are decides whether each has a row of its own. */
-static ctm_status attach(ctm__env *env, const ctm__bound *bound, void *data) {
+static ctm_status learn(ctm__env *env, const ctm__bound *bound, void *data) {
   const ctm__catalogue *c = bound->scan->catalogue;
   sums *s = data;
+  int64_t surveys = 0;
   (void)env;
-  for (int32_t i = 0; i < c->surveys.count; i++) s->surveys += c->survey[i].kind == kind_of(bound->query);
+  for (int32_t i = 0; i < c->surveys.count; i++) surveys += c->survey[i].kind == kind_of(bound->query);
+  if (surveys > s->surveys) s->surveys = surveys;
   return CTM_OK;
 }
 
@@ -678,7 +680,7 @@ static ctm_status attach(ctm__env *env, const ctm__bound *bound, void *data) {
       .period_is_dimension = true,                \
       .own_dimensions = 1,                        \
       .bind = bind,                               \
-      .attach = attach,                           \
+      .learn = learn,                             \
       .unbind = unbind,                           \
       .begin = begin,                             \
       .feed = feed,                               \

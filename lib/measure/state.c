@@ -143,7 +143,6 @@ static ctm_status worker_begin(ctm__env *env, ctm__worker *w, const ctm__bound *
   for (int32_t d = 0; d < b->dimension_count; d++) cardinality[d] = b->dimensions[d].cardinality;
   CTM__TRY(ctm__groups_init(env, &w->groups, b->dimension_count, cardinality));
   CTM__TRY(b->query->measure->begin(env, b->query, &w->sums));
-  if (b->query->measure->attach != NULL) CTM__TRY(b->query->measure->attach(env, b, w->sums));
   if (s->collect) {
     w->members = ctm__calloc(env, 1, sizeof *w->members);
     if (w->members == NULL) return CTM_NOMEM;
