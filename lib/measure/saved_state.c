@@ -1,6 +1,4 @@
 /* States in the caller's hands: fed, merged, saved, loaded, finished. */
-#include <stdlib.h>
-
 #include "state.h"
 
 ctm_status ctm_state_new(const char *measure, const char *options_json, ctm_state **state, ctm_error *error) {
@@ -131,13 +129,11 @@ ctm_status ctm_state_save(const ctm_state *state, void **bytes, size_t *length, 
   CTM__TRY(ctm__value_groups_save(&env, &state->groups, &w));
   CTM__TRY(state->query->measure->save(&env, state->query, state->sums, state->groups.groups.count, &w));
   CTM__TRY(ctm__write_uint(&env, &w, ctm__fingerprint(w.data, w.length)));
-  *bytes = malloc(w.length); /* plain, for ctm_free */
-  if (*bytes == NULL) {
-    status = ctm__fail(&env, CTM_NOMEM, "out of memory (%zu bytes were asked for)", w.length);
-    goto out;
-  }
-  memcpy(*bytes, w.data, w.length);
-  *length = w.length;
+  *bytes = ctm__plain_copy(&env, w.data, w.length); /* for ctm_free */
+  if (*bytes != NULL)
+    *length = w.length;
+  else
+    status = CTM_NOMEM;
 out:
   ctm__writer_free(&env, &w);
   return status == CTM_OK ? CTM_OK : ctm__error_copy(error, &env);

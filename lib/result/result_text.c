@@ -1,7 +1,6 @@
 /* A result as text: an aligned table for people, HTML, CSV, JSON. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "json.h"
 #include "number.h"
@@ -370,12 +369,8 @@ ctm_status ctm_result_format(const ctm_result *r, const char *format, char **tex
     goto out;
   }
   CTM__TRY(function(&env, r, &out));
-  /* what the caller frees comes from malloc, whatever the store's allocator */
-  *text = malloc(out.length + 1);
-  if (*text == NULL)
-    status = ctm__fail(&env, CTM_NOMEM, "out of memory (%zu bytes were asked for)", out.length + 1);
-  else
-    memcpy(*text, out.data, out.length + 1);
+  *text = ctm__plain_copy(&env, out.data, out.length); /* for ctm_free */
+  if (*text == NULL) status = CTM_NOMEM;
 out:
   ctm__text_free(&env, &out);
   return status == CTM_OK ? CTM_OK : ctm__error_copy(error, &env);
