@@ -210,10 +210,16 @@ typedef struct ctm_open_options {
   const char *time_zone_path;     /* directory of TZif files; NULL: the system's places */
   const ctm_allocator *allocator; /* NULL: malloc */
   int64_t mmap_bytes;             /* how much of the file SQLite may map; 0: none */
+  /* Sizes of what is stored in columns; 0: as is best for most. They bind this handle only and change no answer. */
+  int64_t slab_rows;    /* interactions in a slab: 16 to 1048576; 0: 65536 */
+  int64_t block_rows;   /* in a block, which decodes alone: a power of two from 16 to 32768; 0: 1024 */
+  int64_t run_rows;     /* in a time window before the next one is begun: 16 or more; 0: 4194304 */
+  int64_t journal_rows; /* as rows before they become columns; smaller loads stay rows: 16 or more; 0: 65536 */
+  int64_t cache_bytes;  /* of columns kept in memory between questions; 0: 128 MiB; -1: none */
 } ctm_open_options;
 
 #define CTM_OPEN_OPTIONS_INIT \
-  { sizeof(ctm_open_options), 0, 5000, NULL, NULL, NULL, 0 }
+  { sizeof(ctm_open_options), 0, 5000, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0 }
 
 /* Open or create a store. `path` NULL or ":memory:" makes one in memory that is gone when closed.
  * Fails with CTM_FORMAT for a file that is not a store, CTM_NEWER for one written by a newer libctm, CTM_MISSING,
@@ -306,6 +312,11 @@ CTM_API ctm_status ctm_customer_set(ctm_store *store, const char *kind, const ch
 /* These identities are known to be one customer: their interactions become one history. Each is made when new. A
  * row that names several identities says the same. Since 0.1. */
 CTM_API ctm_status ctm_customer_link(ctm_store *store, const ctm_identity *identities, size_t count);
+
+/* The identity is nobody's but its own from now on: what linked it with others no longer holds, its interactions are a
+ * history by themselves. The links stay known with their dates: a selection's `identities_as_of` asks as of then. Fails
+ * with CTM_UNKNOWN (no such identity). Since 0.1. */
+CTM_API ctm_status ctm_customer_unlink(ctm_store *store, const char *kind, const char *customer);
 
 /* ---- 4 Load ------------------------------------------------------------------------------------------------------ */
 
@@ -722,6 +733,10 @@ CTM_API ctm_status ctm_sql(ctm_store *store, const char *sql, ctm_progress progr
 CTM_API ctm_status ctm_check(ctm_store *store);
 /* Facts as a result: name, value (text). Since 0.1. */
 CTM_API ctm_status ctm_info(ctm_store *store, ctm_result **result);
+/* Bring recorded interactions into columns, and what many loads left into few runs. It happens by itself, a little at a
+ * time; this does all of it, changes no answer, and lets others write now and then. When it is cancelled, what was done
+ * stays done. Since 0.1. */
+CTM_API ctm_status ctm_compact(ctm_store *store, ctm_progress progress, void *data);
 /* Copy a store to a file while it is in use. An existing file is refused (CTM_INVALID). Since 0.1. */
 CTM_API ctm_status ctm_backup(ctm_store *store, const char *path, ctm_progress progress, void *data);
 /* Take a load's interactions and their texts out again, and the attributes and segments of customers that it was the

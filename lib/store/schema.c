@@ -36,13 +36,63 @@ static const char *const version_1[] = {store_schema, ctm__catalogue_schema, NUL
 static ctm_status write_meta(ctm_store *store) {
   char sql[400];
   snprintf(sql, sizeof sql,
-           "INSERT INTO meta(key, value) VALUES ('format', %d), ('created', %lld), ('created_by', '%s'),"
+           "INSERT INTO meta(key, value) VALUES ('format', 1), ('created', %lld), ('created_by', '%s'),"
            " ('catalogue_version', 0)",
-           (int)CTM__FORMAT_VERSION, (long long)ctm__now(), ctm_version());
+           (long long)ctm__now(), ctm_version());
   return ctm__sql(store, sql);
 }
 
-const ctm__migration ctm__migrations[] = {{version_1, write_meta}};
+/* Interactions in columns. Tables that referred to `identities` are made anew without that: most identities are in
+ * blocks from now on. */
+static const char *const version_2[] = {
+    /* sorted slabs; state: 0 written by `owner`, who last did so at `touched`, and seen by nobody else; 1 published.
+     * `rank` is the place in the order of recording, `load` that of all rows (0: a column tells), `codes` a map of
+     * codes (NULL: they are the store's) */
+    "CREATE TABLE runs(id INTEGER PRIMARY KEY AUTOINCREMENT, state INTEGER NOT NULL, version INTEGER NOT NULL DEFAULT "
+    "0,"
+    " rank INTEGER NOT NULL, load INTEGER NOT NULL, window_low INTEGER NOT NULL, window_high INTEGER NOT NULL,"
+    " rows INTEGER NOT NULL, nobody INTEGER NOT NULL, min_time INTEGER, max_time INTEGER, date_only INTEGER NOT NULL,"
+    " keyed INTEGER NOT NULL, codes BLOB, owner TEXT, touched INTEGER) STRICT;",
+    "CREATE TABLE slabs(id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL REFERENCES runs(id),"
+    " rows INTEGER NOT NULL, first_identity INTEGER NOT NULL, last_identity INTEGER NOT NULL,"
+    " min_time INTEGER NOT NULL, max_time INTEGER NOT NULL, columns BLOB NOT NULL) STRICT;"
+    "CREATE INDEX slabs_run ON slabs(run, first_identity);"
+    /* id: 4096 times the slab's, plus the column's number */
+    "CREATE TABLE slab_columns(id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;",
+    /* settled identities: sorted values of one kind; `run`: the unpublished run they came with, 0: everybody's */
+    "CREATE TABLE identity_blocks(id INTEGER PRIMARY KEY, run INTEGER NOT NULL, generation INTEGER NOT NULL,"
+    " kind TEXT NOT NULL, first TEXT NOT NULL, last TEXT NOT NULL, entries INTEGER NOT NULL,"
+    " low_number INTEGER NOT NULL, high_number INTEGER NOT NULL, bytes BLOB NOT NULL) STRICT;"
+    "CREATE INDEX identity_blocks_first ON identity_blocks(run, generation, kind, first);",
+    /* what a load set of customers: three columns of bytes; attribute -1: the segment */
+    "CREATE TABLE customer_values(id INTEGER PRIMARY KEY, run INTEGER NOT NULL, load INTEGER NOT NULL,"
+    " attribute INTEGER NOT NULL, sequence INTEGER NOT NULL, rows INTEGER NOT NULL, identities BLOB NOT NULL,"
+    " orders BLOB NOT NULL, bytes BLOB NOT NULL) STRICT;"
+    "CREATE INDEX customer_values_attribute ON customer_values(run, attribute);",
+    "CREATE TABLE links(identity INTEGER PRIMARY KEY, customer INTEGER NOT NULL) STRICT;"
+    "INSERT INTO links SELECT identity, customer FROM identity_links;"
+    "DROP TABLE identity_links; ALTER TABLE links RENAME TO identity_links;"
+    "CREATE INDEX identity_links_customer ON identity_links(customer);"
+    /* every link and separation, in order: `other` NULL: the identity stands alone from now on */
+    "CREATE TABLE identity_history(number INTEGER PRIMARY KEY, time INTEGER NOT NULL, identity INTEGER NOT NULL,"
+    " other INTEGER) STRICT;"
+    "INSERT INTO identity_history(time, identity, other) SELECT (SELECT value FROM meta WHERE key = 'created'),"
+    " identity, customer FROM identity_links;",
+    "CREATE TABLE attributes_2(identity INTEGER NOT NULL, attribute INTEGER NOT NULL, value ANY,"
+    " sequence INTEGER NOT NULL, load INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(identity, attribute)) STRICT, WITHOUT "
+    "ROWID;"
+    "INSERT INTO attributes_2 SELECT * FROM customer_attributes;"
+    "DROP TABLE customer_attributes; ALTER TABLE attributes_2 RENAME TO customer_attributes;",
+    "CREATE TABLE segment_2(identity INTEGER PRIMARY KEY, segment INTEGER NOT NULL, sequence INTEGER NOT NULL,"
+    " load INTEGER NOT NULL DEFAULT 0) STRICT;"
+    "INSERT INTO segment_2 SELECT * FROM customer_segment;"
+    "DROP TABLE customer_segment; ALTER TABLE segment_2 RENAME TO customer_segment;",
+    "UPDATE meta SET value = 2 WHERE key = 'format';"
+    /* numbers that are given and may stand in no row of the tables that count them */
+    "INSERT INTO meta(key, value) VALUES ('sequence', 0), ('identity_numbers', 0), ('attribute_sequence', 0);",
+    NULL};
+
+const ctm__migration ctm__migrations[] = {{version_1, write_meta}, {version_2, NULL}};
 const int32_t ctm__migration_count = (int32_t)CTM__COUNT(ctm__migrations);
 
 ctm_status ctm__migrate(ctm_store *store, const ctm__migration *migrations, int32_t count) {

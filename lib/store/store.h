@@ -8,6 +8,7 @@
 
 #include "base.h"
 #include "catalogue.h"
+#include "engine.h"
 #include "table.h"
 
 /* What a measure looks at: an immutable table with the catalogue of that moment, counted references. It outlives the
@@ -40,10 +41,20 @@ typedef struct ctm__shared_table {
 void ctm__snapshot_keep(ctm__snapshot *snapshot);
 void ctm__snapshot_drop(ctm__snapshot *snapshot); /* NULL is fine; any thread */
 
+/* Sizes as they are set for a store. */
+typedef struct ctm__sizes {
+  size_t slab_rows, block_rows; /* of a usual slab, of a block (a power of two) */
+  int64_t run_rows;             /* a window is full with so many */
+  int64_t journal_rows;         /* the journal is compacted when it has so many; smaller loads go through it */
+  int64_t cache_bytes;          /* of columns kept between questions */
+} ctm__sizes;
+
 struct ctm_store {
-  ctm__env env;   /* error of the call that runs */
-  ctm_error last; /* of the last failing call: what ctm_message tells */
-  ctm__mutex *mutex;
+  ctm__env env;        /* error of the call that runs */
+  ctm_error last;      /* of the last failing call: what ctm_message tells */
+  ctm__mutex *mutex;   /* the engine's */
+  ctm__engine *engine; /* of columns in slabs; outlives the store where a result needs it */
+  ctm__sizes sizes;
   pid_t process; /* that opened it: another one is a fork */
   char *path;    /* NULL: memory */
   char *time_zone_path;
@@ -69,6 +80,7 @@ struct ctm_store {
   int64_t count, count_generation, count_data_version; /* ctm_count's last answer; generation -1: none */
   ctm__writer scratch;                                 /* attributes being encoded */
   int64_t attribute_sequence;                          /* of the last customer attribute set; -1: to be read */
+  int64_t sequence;                                    /* of the last interaction; -1: to be read */
 };
 
 /* Every public function on a store begins and ends with these. Enter checks NULL (returns CTM_INVALID without a
@@ -125,7 +137,7 @@ ctm_status ctm__sql_integer(ctm__env *env, sqlite3 *db, const char *sql, int64_t
 
 /* ---- schema: migrations in order; number i brings a store from version i to i + 1 (0 is an empty file) -------------
  */
-enum { CTM__APPLICATION_ID = 0x43544d31 /* "CTM1" */, CTM__FORMAT_VERSION = 1 };
+enum { CTM__APPLICATION_ID = 0x43544d31 /* "CTM1" */, CTM__FORMAT_VERSION = 2 };
 typedef struct ctm__migration {
   const char *const *sql;               /* texts to run, ended by NULL */
   ctm_status (*step)(ctm_store *store); /* after the texts; may be NULL */

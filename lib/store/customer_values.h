@@ -1,0 +1,44 @@
+/* Attributes and segments of customers that a load has set, as columns; beside them the tables customer_attributes and
+ * customer_segment hold single ones. For one identity the one with the highest sequence holds, and among a customer's
+ * identities again that with the highest. */
+#ifndef CTM_CUSTOMER_VALUES_H
+#define CTM_CUSTOMER_VALUES_H
+
+#include "rows.h"
+#include "store.h"
+
+enum { CTM__SEGMENT = -1 }; /* in place of an attribute's code */
+
+/* One attribute (or the segment) of many identities, sorted by identity. */
+typedef struct ctm__customer_column {
+  int32_t attribute; /* code in the catalogue or CTM__SEGMENT */
+  size_t rows;
+  const int64_t *identity; /* strictly ascending */
+  const int64_t *order;    /* within the load: which was set later; any numbers 0 … */
+  ctm__vector values;      /* kind by the attribute's type; segments are CODES; null: removed */
+} ctm__customer_column;
+
+/* Inside a write transaction: belongs to the unpublished run (0: visible at once) and to the load. Takes a block of
+ * sequence numbers when it becomes visible. */
+ctm_status ctm__customer_values_write(ctm_store *store, int64_t run, const ctm__customer_column *column);
+ctm_status ctm__customer_values_publish(ctm_store *store, int64_t run, int64_t load);
+ctm_status ctm__customer_values_delete(ctm_store *store, int64_t run); /* of an unpublished run */
+ctm_status ctm__customer_values_undo(ctm_store *store, int64_t load);  /* what the load set goes, rows and columns */
+ctm_status ctm__customer_values_forget(ctm_store *store, const int64_t *identities, size_t count);
+
+/* Reading, over rows and columns: for each identity with the attribute the one that holds, in order of identity. The
+ * visitor picks the highest sequence among a customer's identities. */
+typedef struct ctm__customer_value {
+  int64_t identity, sequence;
+  bool is_null; /* was removed */
+  ctm_type type;
+  int64_t integer; /* also the segment's code */
+  double real;
+  const char *text; /* borrowed for the call */
+  size_t length;
+} ctm__customer_value;
+typedef ctm_status (*ctm__customer_value_visit)(void *context, ctm__env *env, const ctm__customer_value *value);
+ctm_status ctm__customer_values_each(ctm__env *env, sqlite3 *db, int32_t attribute, ctm_type type,
+                                     ctm__customer_value_visit visit, void *context);
+
+#endif

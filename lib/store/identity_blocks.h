@@ -1,0 +1,38 @@
+/* The settled part of the dictionary of identities: sorted, compressed blocks in generations; beside it the table
+ * `identities` holds the recent ones as rows. identity.c asks both. */
+#ifndef CTM_IDENTITY_BLOCKS_H
+#define CTM_IDENTITY_BLOCKS_H
+
+#include "store.h"
+
+typedef struct ctm__identity_entry {
+  const char *kind, *value; /* borrowed; NUL-terminated */
+  uint32_t length;          /* of the value */
+  int64_t number;
+} ctm__identity_entry;
+
+/* Inside a write transaction: entries (in any order; sorted here) become one generation, which belongs to the
+ * unpublished run `run` (0: visible at once). Entries of one unpublished run may come in several calls. */
+ctm_status ctm__identity_blocks_write(ctm_store *store, int64_t run, const ctm__identity_entry *entries, size_t count);
+/* Inside a write transaction: what belongs to the run becomes visible. An identity that others made meanwhile has two
+ * numbers from now on: they are linked, so that it stays one customer. */
+ctm_status ctm__identity_blocks_publish(ctm_store *store, int64_t run);
+ctm_status ctm__identity_blocks_delete(ctm_store *store, int64_t run); /* of an unpublished run */
+/* One look-up in the file; *number 0: not there. */
+ctm_status ctm__identity_blocks_find(ctm__env *env, sqlite3 *db, const char *kind, const char *value, size_t length,
+                                     int64_t *number);
+/* Every identity, rows and blocks, in no order. */
+typedef ctm_status (*ctm__identity_visit)(void *context, ctm__env *env, const ctm__identity_entry *entry);
+ctm_status ctm__identities_each(ctm__env *env, sqlite3 *db, ctm__identity_visit visit, void *context);
+/* Inside a write transaction: rows become blocks when there are many, generations become fewer. */
+ctm_status ctm__identities_compact(ctm_store *store, bool everything);
+/* Inside a write transaction: these numbers are known no more, in rows and blocks. */
+ctm_status ctm__identities_forget(ctm_store *store, const int64_t *numbers, size_t count);
+/* Inside a write transaction: `count` new numbers, *first and the following, which nobody else will get. */
+ctm_status ctm__identities_reserve(ctm_store *store, int64_t count, int64_t *first);
+/* Give them back when nothing was given since. */
+ctm_status ctm__identities_unreserve(ctm_store *store, int64_t count, int64_t first);
+/* How many identities there are; exact, cheap. */
+ctm_status ctm__identities_count(ctm__env *env, sqlite3 *db, int64_t *count);
+
+#endif
