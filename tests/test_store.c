@@ -34,7 +34,7 @@ START_TEST(test_open) {
   ctm_close(store);
   ctm_close(NULL);
   ck_assert_int_eq(raw_number(at("a.ctm"), "PRAGMA application_id"), CTM__APPLICATION_ID);
-  ck_assert_int_eq(raw_number(at("a.ctm"), "PRAGMA user_version"), 1);
+  ck_assert_int_eq(raw_number(at("a.ctm"), "PRAGMA user_version"), ctm__migration_count);
   ck_assert_int_eq(raw_number(at("a.ctm"), "PRAGMA page_size"), 8192);
   ck_assert_int_eq(access(at("a.ctm-wal"), F_OK), -1); /* the last one out has cleared up */
 }
@@ -90,10 +90,10 @@ START_TEST(test_other_files) {
   ck_assert_int_eq(open_flags(at("empty"), CTM_OPEN_READ_ONLY, &store, &error), CTM_FORMAT);
   OK(open_flags(at("empty"), CTM_OPEN_MUST_EXIST, &store, &error));
   ctm_close(store);
-  raw(at("empty"), "PRAGMA user_version = 2");
+  raw(at("empty"), "PRAGMA user_version = 1000");
   ck_assert_int_eq(open_flags(at("empty"), 0, &store, &error), CTM_NEWER);
   ck_assert_int_eq(open_flags(at("empty"), CTM_OPEN_READ_ONLY, &store, &error), CTM_NEWER);
-  ck_assert_ptr_nonnull(strstr(error.message, "version 2"));
+  ck_assert_ptr_nonnull(strstr(error.message, "version 1000"));
 }
 END_TEST
 
@@ -224,20 +224,24 @@ static ctm_status fail_step(ctm_store *store) {
 
 START_TEST(test_migration) {
   static const char *const second[] = {"CREATE TABLE more(x INTEGER) STRICT", "INSERT INTO more VALUES (7)", NULL};
-  ctm__migration steps[3] = {ctm__migrations[0], {second, NULL}, {NULL, fail_step}};
+  const int32_t known = ctm__migration_count;
+  ctm__migration steps[20];
   ctm_store *store = opened(at("a.ctm"));
+  for (int32_t i = 0; i < known; i++) steps[i] = ctm__migrations[i];
+  steps[known] = (ctm__migration){second, NULL};
+  steps[known + 1] = (ctm__migration){NULL, fail_step};
   record(store, "C1", 5, "web");
   OK(ctm__enter(store));
-  ck_assert_int_eq(ctm__migrate(store, steps, 3), CTM_INVALID); /* all or nothing */
+  ck_assert_int_eq(ctm__migrate(store, steps, known + 2), CTM_INVALID); /* all or nothing */
   ck_assert_str_eq(store->env.error.message, "a step that fails");
-  ck_assert_int_eq(raw_number(at("a.ctm"), "PRAGMA user_version"), 1);
+  ck_assert_int_eq(raw_number(at("a.ctm"), "PRAGMA user_version"), known);
   ck_assert_int_eq(raw_number(at("a.ctm"), "SELECT count(*) FROM sqlite_schema WHERE name = 'more'"), 0);
-  OK(ctm__migrate(store, steps, 2));
-  OK(ctm__migrate(store, steps, 2));
-  ck_assert_int_eq(ctm__migrate(store, steps, 1), CTM_NEWER);
+  OK(ctm__migrate(store, steps, known + 1));
+  OK(ctm__migrate(store, steps, known + 1));
+  ck_assert_int_eq(ctm__migrate(store, steps, known), CTM_NEWER);
   ctm__leave(store, CTM_OK);
   ctm_close(store);
-  ck_assert_int_eq(raw_number(at("a.ctm"), "PRAGMA user_version"), 2);
+  ck_assert_int_eq(raw_number(at("a.ctm"), "PRAGMA user_version"), known + 1);
   ck_assert_int_eq(raw_number(at("a.ctm"), "SELECT x FROM more"), 7);
 
   /* version 0 of ours: marked, nothing in it */
@@ -246,7 +250,38 @@ START_TEST(test_migration) {
   record(store, "C1", 5, "web");
   OKS(store, ctm_check(store));
   ctm_close(store);
-  ck_assert_int_eq(raw_number(at("zero.ctm"), "PRAGMA user_version"), 1);
+  ck_assert_int_eq(raw_number(at("zero.ctm"), "PRAGMA user_version"), ctm__migration_count);
+}
+END_TEST
+
+/* A store as version 1 left it. */
+START_TEST(test_version_1) {
+  static const char rows[] =
+      "INSERT INTO meta VALUES ('format', 1), ('created', 77), ('created_by', '0.1'), ('catalogue_version', 0);"
+      "INSERT INTO identities VALUES (1, 'id', 'A'), (2, 'email', 'a@b'), (3, 'id', 'C');"
+      "INSERT INTO identity_links VALUES (2, 1);"
+      "INSERT INTO touchpoints(code, name) VALUES (0, 'web');"
+      "INSERT INTO interactions(identity, time, touchpoint, load, flags) VALUES (1, 5, 0, 0, 0), (2, 6, 0, 0, 0),"
+      " (3, 7, 0, 0, 0), (NULL, 8, 0, 0, 0);"
+      "INSERT INTO texts VALUES (2, 'fine');"
+      "INSERT INTO segments(code, name) VALUES (0, 'vip');"
+      "INSERT INTO customer_segment VALUES (2, 0, 1, 0);"
+      "PRAGMA application_id = 0x43544d31; PRAGMA user_version = 1";
+  ctm_store *store;
+  ctm_result *result;
+  for (const char *const *text = ctm__migrations[0].sql; *text != NULL; text++) raw(at("one.ctm"), *text);
+  raw(at("one.ctm"), rows);
+  store = opened(at("one.ctm"));
+  OKS(store, ctm_check(store));
+  OKS(store, ctm_timeline(store, NULL, "email", "a@b", 0, &result));
+  ck_assert_int_eq(ctm_result_rows(result), 2);
+  ck_assert_str_eq(ctm_result_text(result, 1, ctm_result_find(result, "text")), "fine");
+  ctm_result_free(result);
+  OKS(store, ctm_sql(store, "SELECT segment FROM ctm_customers WHERE customer = 'A'", NULL, NULL, &result));
+  ck_assert_str_eq(ctm_result_text(result, 0, 0), "vip");
+  ctm_result_free(result);
+  ctm_close(store);
+  ck_assert_int_eq(raw_number(at("one.ctm"), "SELECT time FROM identity_history WHERE identity = 2 AND other = 1"), 77);
 }
 END_TEST
 
@@ -404,7 +439,7 @@ static const struct {
      "itself linked"},
     {"UPDATE customer_attributes SET value = 'old'", "identity 1: an attribute"},
     {"UPDATE customer_segment SET segment = 9", "identity 1: its segment"},
-    {"DELETE FROM identities WHERE number = 1", "refers to"},
+    {"DELETE FROM identities WHERE number = 1", "identity does not exist"},
     {"DELETE FROM meta WHERE key = 'format'", "format version"},
 };
 
@@ -486,7 +521,7 @@ START_TEST(test_info) {
   ck_assert_str_eq(fact_of(info, "first_time"), "1969-12-31T23:59:59.999999Z");
   ck_assert_str_eq(fact_of(info, "last_time"), "2025-01-01T00:00:00.000000Z");
   ck_assert_str_eq(fact_of(info, "journal_mode"), "wal");
-  ck_assert_str_eq(fact_of(info, "schema_version"), "1");
+  ck_assert_str_eq(fact_of(info, "schema_version"), "2");
   ck_assert_str_eq(fact_of(info, "application_id"), "0x43544d31");
   ck_assert_str_eq(fact_of(info, "library_version"), ctm_version());
   ck_assert_str_eq(fact_of(info, "read_only"), "no");
@@ -593,6 +628,7 @@ int main(void) {
   tcase_add_test(tcase, test_full);
   tcase_add_test(tcase, test_threads);
   tcase_add_test(tcase, test_migration);
+  tcase_add_test(tcase, test_version_1);
   tcase_add_test(tcase, test_two_processes);
   tcase_add_test(tcase, test_busy);
   tcase_add_test(tcase, test_fork);

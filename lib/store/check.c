@@ -13,6 +13,7 @@ static ctm_status broken(ctm__env *env, const char *what, int64_t which) {
 static int code_of(const char *finding) {
   const char *at = strstr(finding, "error code=");
   long code = at != NULL ? strtol(at + strlen("error code="), NULL, 10) : SQLITE_OK;
+  if (at == NULL && strstr(finding, "failed to get page") != NULL) code = SQLITE_IOERR_READ; /* of the free list */
   return code > 0 && code <= INT32_MAX && (code & 0xff) != SQLITE_CORRUPT ? (int)code : SQLITE_OK;
 }
 
