@@ -46,8 +46,14 @@ typedef struct ctm__source {
 
 enum {
   CTM__RANGE_BY_CUSTOMER = 1, /* histories of customers; else of identities, as they are stored */
-  CTM__RANGE_IDENTITIES = 2   /* fill `identity` by row */
+  CTM__RANGE_IDENTITIES = 2,  /* fill `identity` by row */
+  CTM__RANGE_PLACES = 4       /* fill `place` by row */
 };
+
+/* A number that only this row has, whichever columns, times and customers are asked for. */
+static inline int64_t ctm__place_of_slab(int64_t slab, uint32_t row) {
+  return (int64_t)1 << 62 | slab << 20 | row;
+}
 
 typedef struct ctm__range {
   size_t rows, histories;
@@ -55,6 +61,7 @@ typedef struct ctm__range {
   const uint64_t *starts;  /* histories + 1 */
   const int64_t *time;
   const int64_t *identity;    /* by row; when asked */
+  const int64_t *place;       /* by row; when asked: ctm__place_of_slab, or the journal's sequence */
   const ctm__vector *vectors; /* in the order asked for; never without its arrays: INTS always have `present` */
 } ctm__range;
 
