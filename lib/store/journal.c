@@ -1,11 +1,10 @@
 /* One interaction into the journal: everything is validated before anything is written. */
+#include "journal_row.h"
+
 #include <math.h>
 #include <stdlib.h>
 
-#include "store.h"
 #include "times.h"
-
-enum { FEW = 16 }; /* attributes that need no allocation */
 
 bool ctm__data_error(ctm_status status) {
   return status >= CTM_INVALID && status < CTM_DATA;
@@ -106,22 +105,20 @@ out:
 /* ---- attributes by code -------------------------------------------------------------------------------------------
  */
 
-typedef struct codes {
-  int32_t few_codes[FEW], *code;
-  ctm_type few_types[FEW], *type;
-} codes;
-
-static ctm_status codes_init(ctm__env *env, codes *c, size_t count) {
+static void codes_few(ctm__attribute_codes *c) {
   c->code = c->few_codes;
   c->type = c->few_types;
-  if (count <= FEW) return CTM_OK;
+}
+
+static ctm_status codes_init(ctm__env *env, ctm__attribute_codes *c, size_t count) {
+  if (count <= CTM__FEW_ATTRIBUTES) return CTM_OK;
   c->type = NULL;
   c->code = ctm__calloc(env, count, sizeof *c->code);
   if (c->code != NULL) c->type = ctm__calloc(env, count, sizeof *c->type);
   return c->type != NULL ? CTM_OK : CTM_NOMEM;
 }
 
-static void codes_free(ctm__env *env, codes *c) {
+static void codes_free(ctm__env *env, ctm__attribute_codes *c) {
   if (c->code != c->few_codes) ctm__free(env, c->code);
   if (c->type != c->few_types) ctm__free(env, c->type);
 }
@@ -137,7 +134,7 @@ static ctm_status refuse_twice(ctm__env *env, const ctm__dictionary *names, int3
 
 static ctm_status check_distinct(ctm__env *env, const ctm__dictionary *names, const int32_t *code, size_t count) {
   ctm_status status = CTM_OK;
-  if (count <= FEW) {
+  if (count <= CTM__FEW_ATTRIBUTES) {
     for (size_t i = 1; i < count; i++)
       for (size_t k = 0; k < i; k++)
         if (code[i] == code[k] && code[i] >= 0) return refuse_twice(env, names, code[i]);
@@ -154,7 +151,7 @@ static ctm_status check_distinct(ctm__env *env, const ctm__dictionary *names, co
 }
 
 static ctm_status resolve_attributes(ctm_store *store, bool of_customer, const ctm_attribute *attributes, size_t count,
-                                     codes *c) {
+                                     ctm__attribute_codes *c) {
   const ctm__catalogue *k = &store->catalogue;
   ctm_status status = CTM_OK;
   for (size_t i = 0; i < count; i++) {
@@ -176,24 +173,21 @@ out:
 /* ---- names that may be new ------------------------------------------------------------------------------------------
  */
 
-typedef struct names {
-  int32_t touchpoint, channel, about, survey, segment;
-} names;
-
-static ctm_status resolve_names(ctm_store *store, const ctm_interaction *row, const ctm__row_extra *extra, names *n,
-                                codes *attributes, codes *customer) {
+static ctm_status resolve_names(ctm_store *store, const ctm_interaction *row, const ctm__row_extra *extra,
+                                ctm__row_codes *c) {
   ctm__env *env = &store->env;
   ctm_status status = CTM_OK;
-  if (!isnan(row->score)) CTM__TRY(ctm__catalogue_survey(env, store, row->survey, row->score, &n->survey));
-  CTM__TRY(resolve_attributes(store, false, row->attributes, row->attribute_count, attributes));
-  CTM__TRY(resolve_attributes(store, true, extra->customer_attributes, extra->customer_attribute_count, customer));
-  if (n->touchpoint < 0) CTM__TRY(ctm__catalogue_touchpoint(env, store, row->touchpoint, &n->touchpoint));
-  if (row->channel != NULL && n->channel < 0) CTM__TRY(ctm__catalogue_channel(env, store, row->channel, &n->channel));
-  if (row->about != NULL && n->about < 0) CTM__TRY(ctm__catalogue_touchpoint(env, store, row->about, &n->about));
-  if (extra->segment != NULL && n->segment < 0)
-    CTM__TRY(ctm__catalogue_segment(env, store, extra->segment, &n->segment));
-  if (extra->stage != NULL && store->catalogue.touchpoint.stage[n->touchpoint] < 0)
-    CTM__TRY(ctm__catalogue_touchpoint_stage(env, store, n->touchpoint, extra->stage));
+  if (!isnan(row->score)) CTM__TRY(ctm__catalogue_survey(env, store, row->survey, row->score, &c->survey));
+  CTM__TRY(resolve_attributes(store, false, row->attributes, row->attribute_count, &c->attributes));
+  CTM__TRY(resolve_attributes(store, true, extra->customer_attributes, extra->customer_attribute_count,
+                              &c->customer_attributes));
+  if (c->touchpoint < 0) CTM__TRY(ctm__catalogue_touchpoint(env, store, row->touchpoint, &c->touchpoint));
+  if (row->channel != NULL && c->channel < 0) CTM__TRY(ctm__catalogue_channel(env, store, row->channel, &c->channel));
+  if (row->about != NULL && c->about < 0) CTM__TRY(ctm__catalogue_touchpoint(env, store, row->about, &c->about));
+  if (extra->segment != NULL && c->segment < 0)
+    CTM__TRY(ctm__catalogue_segment(env, store, extra->segment, &c->segment));
+  if (extra->stage != NULL && store->catalogue.touchpoint.stage[c->touchpoint] < 0)
+    CTM__TRY(ctm__catalogue_touchpoint_stage(env, store, c->touchpoint, extra->stage));
 out:
   return status;
 }
@@ -219,8 +213,97 @@ out:
 /* ---- rows -----------------------------------------------------------------------------------------------------------
  */
 
-static ctm_status find_duplicate(ctm_store *store, const ctm_interaction *row, int64_t identity, int32_t touchpoint,
-                                 int64_t key, bool *found) {
+void ctm__row_codes_init(ctm__row_codes *codes) {
+  codes->touchpoint = codes->channel = codes->about = codes->survey = codes->segment = -1;
+  codes->has_key = codes->has_new = false;
+  codes->key = 0;
+  codes->kind = codes->customer = NULL;
+  codes->others = 0;
+  codes_few(&codes->attributes);
+  codes_few(&codes->customer_attributes);
+}
+
+void ctm__row_codes_free(ctm__env *env, ctm__row_codes *codes) {
+  codes_free(env, &codes->attributes);
+  codes_free(env, &codes->customer_attributes);
+}
+
+ctm_status ctm__row_check(ctm_store *store, const ctm_interaction *row, const ctm__row_extra *extra,
+                          ctm__row_codes *c) {
+  ctm__env *env = &store->env;
+  const ctm__catalogue *k = &store->catalogue;
+  ctm_status status;
+  CTM__TRY(check_time(env, "the time", row->time));
+  if (row->touchpoint == NULL) return ctm__fail(env, CTM_INVALID, "the touchpoint is missing");
+  CTM__TRY(check_name(env, &k->touchpoints, "the touchpoint", row->touchpoint, &c->touchpoint));
+  if (row->channel != NULL) CTM__TRY(check_name(env, &k->channels, "the channel", row->channel, &c->channel));
+  if (row->about != NULL) CTM__TRY(check_name(env, &k->touchpoints, "what it is about", row->about, &c->about));
+  if (row->survey != NULL) CTM__TRY(check_name(env, &k->surveys, "the survey", row->survey, &c->survey));
+  if (extra->segment != NULL) CTM__TRY(check_name(env, &k->segments, "the segment", extra->segment, &c->segment));
+  if (row->case_id != NULL) CTM__TRY(check_text(env, "the case", row->case_id));
+  if (row->key != NULL) CTM__TRY(check_text(env, "the key", row->key));
+  if (row->text != NULL && row->text[0] != '\0') CTM__TRY(check_text(env, "the text", row->text));
+  if (isinf(row->value)) return ctm__fail(env, CTM_INVALID, "the value is infinite");
+  if (isinf(row->score)) return ctm__fail(env, CTM_INVALID, "the score is infinite");
+  if (row->survey != NULL && isnan(row->score)) {
+    if (row->text == NULL || row->text[0] == '\0')
+      return ctm__fail(env, CTM_INVALID, "survey '%.100s' is named without a score or a text", row->survey);
+    if (c->survey < 0) return ctm__fail(env, CTM_UNKNOWN, "there is no survey '%.100s'", row->survey);
+  } else if (!isnan(row->score)) {
+    if (row->survey == NULL) c->survey = ctm__dictionary_find(&k->surveys, "default", 7);
+    if (c->survey >= 0 || row->survey != NULL)
+      CTM__TRY(ctm__catalogue_survey(env, store, row->survey, row->score, &c->survey));
+    else
+      c->has_new = true;
+  }
+  if (row->identity_count > 0 && row->identities == NULL)
+    return ctm__fail(env, CTM_INVALID, "identity_count is %zu without identities", row->identity_count);
+  if (row->customer != NULL) CTM__TRY(check_identity(env, NULL, row->customer));
+  for (size_t i = 0; i < row->identity_count; i++)
+    CTM__TRY(check_identity(env, row->identities[i].kind, row->identities[i].value));
+  if (row->attribute_count > 0 && row->attributes == NULL)
+    return ctm__fail(env, CTM_INVALID, "attribute_count is %zu without attributes", row->attribute_count);
+  for (size_t i = 0; i < row->attribute_count; i++)
+    CTM__TRY(check_attribute(store, false, &row->attributes[i], &c->has_new));
+  for (size_t i = 0; i < extra->customer_attribute_count; i++)
+    CTM__TRY(check_attribute(store, true, &extra->customer_attributes[i], &c->has_new));
+  if (c->touchpoint < 0 || (row->channel != NULL && c->channel < 0) || (row->about != NULL && c->about < 0) ||
+      (extra->segment != NULL && c->segment < 0))
+    c->has_new = true;
+  if (extra->stage != NULL && (c->touchpoint < 0 || k->touchpoint.stage[c->touchpoint] < 0)) {
+    CTM__TRY(check_text(env, "the stage", extra->stage));
+    c->has_new = true;
+  }
+  if (row->customer != NULL) {
+    c->customer = row->customer;
+  } else if (row->identity_count > 0) {
+    c->kind = row->identities[0].kind;
+    c->customer = row->identities[0].value;
+    c->others = 1;
+  }
+  if (row->key != NULL) {
+    c->has_key = true;
+    c->key = (int64_t)ctm__fingerprint(row->key, strlen(row->key));
+  }
+out:
+  return status;
+}
+
+ctm_status ctm__row_resolve(ctm_store *store, const ctm_interaction *row, const ctm__row_extra *extra,
+                            ctm__row_codes *c) {
+  bool changed_before = store->catalogue_changed;
+  ctm_status status;
+  CTM__TRY(codes_init(&store->env, &c->attributes, row->attribute_count));
+  CTM__TRY(codes_init(&store->env, &c->customer_attributes, extra->customer_attribute_count));
+  if (c->has_new) CTM__TRY(savepoint_begin(store));
+  status = resolve_names(store, row, extra, c);
+  if (c->has_new) status = savepoint_end(store, changed_before, status);
+out:
+  return status;
+}
+
+ctm_status ctm__journal_duplicate(ctm_store *store, int64_t identity, int64_t time, int32_t touchpoint, int64_t key,
+                                  bool *found) {
   sqlite3_stmt *statement;
   ctm_status status = ctm__prepare(store,
                                    "SELECT 1 FROM interactions WHERE coalesce(identity, 0) = ?1 AND time = ?2"
@@ -229,7 +312,7 @@ static ctm_status find_duplicate(ctm_store *store, const ctm_interaction *row, i
   int code;
   if (status != CTM_OK) return status;
   sqlite3_bind_int64(statement, 1, identity);
-  sqlite3_bind_int64(statement, 2, row->time);
+  sqlite3_bind_int64(statement, 2, time);
   sqlite3_bind_int(statement, 3, touchpoint);
   sqlite3_bind_int64(statement, 4, key);
   code = sqlite3_step(statement);
@@ -254,41 +337,34 @@ static void bind_real(sqlite3_stmt *statement, int at, double value) {
     sqlite3_bind_null(statement, at);
 }
 
-static ctm_status insert(ctm_store *store, const ctm_interaction *row, const ctm__row_extra *extra, const names *n,
-                         const codes *attributes, int64_t identity, int64_t key) {
-  ctm__env *env = &store->env;
+ctm_status ctm__journal_insert(ctm_store *store, const ctm__journal_row *row) {
   sqlite3_stmt *statement;
-  ctm_status status = CTM_OK;
-  store->scratch.length = 0;
-  for (size_t i = 0; i < row->attribute_count; i++)
-    if (row->attributes[i].type != CTM_TYPE_NULL)
-      CTM__TRY(
-          ctm__attribute_write(env, &store->scratch, attributes->code[i], attributes->type[i], &row->attributes[i]));
+  ctm_status status;
   CTM__TRY(ctm__prepare(store,
                         "INSERT INTO interactions(identity, time, touchpoint, channel, value, survey, score, about,"
                         " case_id, key, load, flags, attributes)"
                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
                         &statement));
-  if (identity > 0)
-    sqlite3_bind_int64(statement, 1, identity);
+  if (row->identity > 0)
+    sqlite3_bind_int64(statement, 1, row->identity);
   else
     sqlite3_bind_null(statement, 1);
   sqlite3_bind_int64(statement, 2, row->time);
-  sqlite3_bind_int(statement, 3, n->touchpoint);
-  bind_code(statement, 4, n->channel);
+  sqlite3_bind_int(statement, 3, row->touchpoint);
+  bind_code(statement, 4, row->channel);
   bind_real(statement, 5, row->value);
-  bind_code(statement, 6, n->survey);
+  bind_code(statement, 6, row->survey);
   bind_real(statement, 7, row->score);
-  bind_code(statement, 8, n->about);
+  bind_code(statement, 8, row->about);
   sqlite3_bind_text(statement, 9, row->case_id, -1, SQLITE_STATIC);
-  if (row->key != NULL)
-    sqlite3_bind_int64(statement, 10, key);
+  if (row->has_key)
+    sqlite3_bind_int64(statement, 10, row->key);
   else
     sqlite3_bind_null(statement, 10);
-  sqlite3_bind_int64(statement, 11, extra->load);
-  sqlite3_bind_int(statement, 12, extra->date_only ? 1 : 0);
-  if (store->scratch.length > 0)
-    sqlite3_bind_blob64(statement, 13, store->scratch.data, store->scratch.length, SQLITE_STATIC);
+  sqlite3_bind_int64(statement, 11, row->load);
+  sqlite3_bind_int(statement, 12, row->date_only ? 1 : 0);
+  if (row->attributes_length > 0)
+    sqlite3_bind_blob64(statement, 13, row->attributes, row->attributes_length, SQLITE_STATIC);
   else
     sqlite3_bind_null(statement, 13);
   CTM__TRY(ctm__run(store, statement, "recording an interaction"));
@@ -302,100 +378,69 @@ out:
   return status;
 }
 
+static ctm_status insert(ctm_store *store, const ctm_interaction *row, const ctm__row_extra *extra,
+                         const ctm__row_codes *c, int64_t identity) {
+  ctm__journal_row r = {.identity = identity,
+                        .time = row->time,
+                        .touchpoint = c->touchpoint,
+                        .channel = c->channel,
+                        .survey = c->survey,
+                        .about = c->about,
+                        .value = row->value,
+                        .score = row->score,
+                        .case_id = row->case_id,
+                        .text = row->text,
+                        .has_key = c->has_key,
+                        .key = c->key,
+                        .load = extra->load,
+                        .date_only = extra->date_only};
+  ctm_status status = CTM_OK;
+  store->scratch.length = 0;
+  for (size_t i = 0; i < row->attribute_count; i++)
+    if (row->attributes[i].type != CTM_TYPE_NULL)
+      CTM__TRY(ctm__attribute_write(&store->env, &store->scratch, c->attributes.code[i], c->attributes.type[i],
+                                    &row->attributes[i]));
+  r.attributes = store->scratch.data;
+  r.attributes_length = store->scratch.length;
+  status = ctm__journal_insert(store, &r);
+out:
+  return status;
+}
+
 ctm_status ctm__journal_add(ctm_store *store, const ctm_interaction *row, const ctm__row_extra *extra,
                             bool *duplicate) {
   static const ctm__row_extra nothing;
   ctm__env *env = &store->env;
-  const ctm__catalogue *k = &store->catalogue;
-  names n = {-1, -1, -1, -1, -1};
-  codes attributes, customer;
-  bool has_new = false, changed_before = store->catalogue_changed;
-  int64_t identity = 0, key = 0;
+  ctm__row_codes c;
+  int64_t identity = 0;
   ctm_status status;
   if (duplicate != NULL) *duplicate = false;
   if (extra == NULL) extra = &nothing;
-  attributes.code = attributes.few_codes;
-  attributes.type = attributes.few_types;
-  customer.code = customer.few_codes;
-  customer.type = customer.few_types;
-
-  CTM__TRY(check_time(env, "the time", row->time));
-  if (row->touchpoint == NULL) return ctm__fail(env, CTM_INVALID, "the touchpoint is missing");
-  CTM__TRY(check_name(env, &k->touchpoints, "the touchpoint", row->touchpoint, &n.touchpoint));
-  if (row->channel != NULL) CTM__TRY(check_name(env, &k->channels, "the channel", row->channel, &n.channel));
-  if (row->about != NULL) CTM__TRY(check_name(env, &k->touchpoints, "what it is about", row->about, &n.about));
-  if (row->survey != NULL) CTM__TRY(check_name(env, &k->surveys, "the survey", row->survey, &n.survey));
-  if (extra->segment != NULL) CTM__TRY(check_name(env, &k->segments, "the segment", extra->segment, &n.segment));
-  if (row->case_id != NULL) CTM__TRY(check_text(env, "the case", row->case_id));
-  if (row->key != NULL) CTM__TRY(check_text(env, "the key", row->key));
-  if (row->text != NULL && row->text[0] != '\0') CTM__TRY(check_text(env, "the text", row->text));
-  if (isinf(row->value)) return ctm__fail(env, CTM_INVALID, "the value is infinite");
-  if (isinf(row->score)) return ctm__fail(env, CTM_INVALID, "the score is infinite");
-  if (row->survey != NULL && isnan(row->score)) {
-    if (row->text == NULL || row->text[0] == '\0')
-      return ctm__fail(env, CTM_INVALID, "survey '%.100s' is named without a score or a text", row->survey);
-    if (n.survey < 0) return ctm__fail(env, CTM_UNKNOWN, "there is no survey '%.100s'", row->survey);
-  } else if (!isnan(row->score)) {
-    if (row->survey == NULL) n.survey = ctm__dictionary_find(&k->surveys, "default", 7);
-    if (n.survey >= 0 || row->survey != NULL)
-      CTM__TRY(ctm__catalogue_survey(env, store, row->survey, row->score, &n.survey));
-    else
-      has_new = true;
-  }
-  if (row->identity_count > 0 && row->identities == NULL)
-    return ctm__fail(env, CTM_INVALID, "identity_count is %zu without identities", row->identity_count);
-  if (row->customer != NULL) CTM__TRY(check_identity(env, NULL, row->customer));
-  for (size_t i = 0; i < row->identity_count; i++)
-    CTM__TRY(check_identity(env, row->identities[i].kind, row->identities[i].value));
-  if (row->attribute_count > 0 && row->attributes == NULL)
-    return ctm__fail(env, CTM_INVALID, "attribute_count is %zu without attributes", row->attribute_count);
-  for (size_t i = 0; i < row->attribute_count; i++)
-    CTM__TRY(check_attribute(store, false, &row->attributes[i], &has_new));
-  for (size_t i = 0; i < extra->customer_attribute_count; i++)
-    CTM__TRY(check_attribute(store, true, &extra->customer_attributes[i], &has_new));
-  if (n.touchpoint < 0 || (row->channel != NULL && n.channel < 0) || (row->about != NULL && n.about < 0) ||
-      (extra->segment != NULL && n.segment < 0))
-    has_new = true;
-  if (extra->stage != NULL && (n.touchpoint < 0 || k->touchpoint.stage[n.touchpoint] < 0)) {
-    CTM__TRY(check_text(env, "the stage", extra->stage));
-    has_new = true;
-  }
-
-  bool known_customer = row->customer != NULL || row->identity_count > 0;
-  const char *first_kind = row->customer != NULL || !known_customer ? NULL : row->identities[0].kind;
-  const char *first = row->customer != NULL ? row->customer : known_customer ? row->identities[0].value : NULL;
-  if (row->key != NULL) {
+  ctm__row_codes_init(&c);
+  CTM__TRY(ctm__row_check(store, row, extra, &c));
+  if (c.has_key) {
     bool found = false;
-    key = (int64_t)ctm__fingerprint(row->key, strlen(row->key));
-    if (known_customer) CTM__TRY(ctm__identity(store, first_kind, first, false, &identity));
-    if (n.touchpoint >= 0 && (identity > 0 || !known_customer))
-      CTM__TRY(find_duplicate(store, row, identity, n.touchpoint, key, &found));
+    if (c.customer != NULL) CTM__TRY(ctm__identity(store, c.kind, c.customer, false, &identity));
+    if (c.touchpoint >= 0 && (identity > 0 || c.customer == NULL))
+      CTM__TRY(ctm__journal_duplicate(store, identity, row->time, c.touchpoint, c.key, &found));
     if (found) {
       if (duplicate != NULL) *duplicate = true;
-      return CTM_OK;
+      goto out;
     }
   }
-
-  CTM__TRY(codes_init(env, &attributes, row->attribute_count));
-  CTM__TRY(codes_init(env, &customer, extra->customer_attribute_count));
-  if (has_new) CTM__TRY(savepoint_begin(store));
-  status = resolve_names(store, row, extra, &n, &attributes, &customer);
-  if (has_new) status = savepoint_end(store, changed_before, status);
-  if (status != CTM_OK) goto out;
-
-  if (known_customer && identity == 0) CTM__TRY(ctm__identity(store, first_kind, first, true, &identity));
-  for (size_t i = row->customer != NULL ? 0 : 1; i < row->identity_count; i++) {
+  CTM__TRY(ctm__row_resolve(store, row, extra, &c));
+  if (c.customer != NULL && identity == 0) CTM__TRY(ctm__identity(store, c.kind, c.customer, true, &identity));
+  for (size_t i = c.others; i < row->identity_count; i++) {
     int64_t other;
     CTM__TRY(ctm__identity(store, row->identities[i].kind, row->identities[i].value, true, &other));
     if (other != identity) CTM__TRY(ctm__identity_link(store, identity, other));
   }
-  CTM__TRY(insert(store, row, extra, &n, &attributes, identity, key));
-  if (known_customer && (extra->customer_attribute_count > 0 || n.segment >= 0))
-    CTM__TRY(ctm__customer_write(store, identity, extra->customer_attributes, customer.code, customer.type,
-                                 extra->customer_attribute_count, n.segment, extra->load));
+  CTM__TRY(insert(store, row, extra, &c, identity));
+  if (c.customer != NULL && (extra->customer_attribute_count > 0 || c.segment >= 0))
+    CTM__TRY(ctm__customer_write(store, identity, extra->customer_attributes, c.customer_attributes.code,
+                                 c.customer_attributes.type, extra->customer_attribute_count, c.segment, extra->load));
 out:
-  codes_free(env, &attributes);
-  codes_free(env, &customer);
+  ctm__row_codes_free(env, &c);
   return status;
 }
 
@@ -403,13 +448,12 @@ out:
 ctm_status ctm__customer_update(ctm_store *store, const char *kind, const char *value, const ctm_attribute *attributes,
                                 size_t count, const char *segment) {
   ctm__env *env = &store->env;
-  codes c;
+  ctm__attribute_codes c;
   bool has_new = false, changed_before = store->catalogue_changed;
   int32_t segment_code = -1;
   int64_t identity;
   ctm_status status;
-  c.code = c.few_codes;
-  c.type = c.few_types;
+  codes_few(&c);
   if (value == NULL) return ctm__fail(env, CTM_INVALID, "the customer is missing");
   CTM__TRY(check_identity(env, kind, value));
   if (count > 0 && attributes == NULL)
