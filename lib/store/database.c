@@ -138,6 +138,7 @@ ctm_status ctm__sql_integer(ctm__env *env, sqlite3 *db, const char *sql, int64_t
 void ctm__forget(ctm_store *store) {
   ctm__identities_clear(store);
   store->attribute_sequence = -1;
+  store->sequence = -1;
   store->count_generation = -1;
 }
 

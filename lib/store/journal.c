@@ -339,12 +339,15 @@ static void bind_real(sqlite3_stmt *statement, int at, double value) {
 
 ctm_status ctm__journal_insert(ctm_store *store, const ctm__journal_row *row) {
   sqlite3_stmt *statement;
+  int64_t sequence;
   ctm_status status;
   CTM__TRY(ctm__prepare(store,
                         "INSERT INTO interactions(identity, time, touchpoint, channel, value, survey, score, about,"
-                        " case_id, key, load, flags, attributes)"
-                        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                        " case_id, key, load, flags, attributes, seq)"
+                        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
                         &statement));
+  CTM__TRY(ctm__sequence_next(store, &sequence));
+  sqlite3_bind_int64(statement, 14, sequence);
   if (row->identity > 0)
     sqlite3_bind_int64(statement, 1, row->identity);
   else
@@ -370,7 +373,7 @@ ctm_status ctm__journal_insert(ctm_store *store, const ctm__journal_row *row) {
   CTM__TRY(ctm__run(store, statement, "recording an interaction"));
   if (row->text != NULL && row->text[0] != '\0') {
     CTM__TRY(ctm__prepare(store, "INSERT INTO texts(seq, text) VALUES (?1, ?2)", &statement));
-    sqlite3_bind_int64(statement, 1, sqlite3_last_insert_rowid(store->db));
+    sqlite3_bind_int64(statement, 1, sequence);
     sqlite3_bind_text(statement, 2, row->text, -1, SQLITE_STATIC);
     CTM__TRY(ctm__run(store, statement, "recording a text"));
   }

@@ -191,6 +191,10 @@ typedef struct ctm__row_extra {
 ctm_status ctm__journal_add(ctm_store *store, const ctm_interaction *row, const ctm__row_extra *extra /* or NULL */,
                             bool *duplicate /* or NULL */);
 bool ctm__data_error(ctm_status status);
+/* The next number in the order of recording, inside a write transaction. Whoever gives it to anything but a row of the
+ * journal, or takes rows away, keeps the highest, so that it is never given again. */
+ctm_status ctm__sequence_next(ctm_store *store, int64_t *sequence);
+ctm_status ctm__sequence_keep(ctm_store *store, int64_t sequence);
 /* A load's number and its line in the table of loads. */
 ctm_status ctm__load_begin(ctm_store *store, const char *source, int64_t *load);
 ctm_status ctm__load_end(ctm_store *store, int64_t load, int64_t loaded, int64_t duplicates, int64_t rejected);
