@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCES = [
     ROOT / "lib" / room / f"{name}.c"
     for room, names in {
-        "store": "slab_checksum slab_pack slab_stream_write slab_stream_read slab_texts slab_encode slab_decode",
+        "slab": "slab_checksum slab_pack slab_stream_write slab_stream_read slab_texts slab_encode slab_decode",
         "base": "memory dictionary hash bytes text status",
     }.items()
     for name in names.split()
@@ -229,7 +229,7 @@ class Writer(c.Structure):
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
     path = tmp_path_factory.mktemp("slab") / "slab.so"
-    includes = [f"-I{ROOT / part}" for part in ("include", "lib/base", "lib/store")]
+    includes = [f"-I{ROOT / part}" for part in ("include", "lib/base", "lib/slab")]
     subprocess.run(
         ["cc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-fPIC", "-shared", *includes, "-o", path, *SOURCES, "-lz", "-lm"],
         check=True,
