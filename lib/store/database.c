@@ -284,25 +284,30 @@ out:
   return status;
 }
 
-int ctm__connect(ctm_store *store, int flags, bool immutable, sqlite3 **db, ctm_status *status) {
+int ctm__connect_to(ctm__env *env, const char *path, const char *vfs, int32_t busy_timeout_ms, int flags,
+                    bool immutable, sqlite3 **db, ctm_status *status) {
   ctm__text uri = {0};
   int code;
   *db = NULL;
   *status = CTM_OK;
   flags |= SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE;
-  if (store->path == NULL) {
-    code = sqlite3_open_v2(":memory:", db, flags, store->vfs);
+  if (path == NULL) {
+    code = sqlite3_open_v2(":memory:", db, flags, vfs);
   } else {
-    *status = uri_of(&store->env, store->path, immutable ? "?immutable=1" : "", &uri);
+    *status = uri_of(env, path, immutable ? "?immutable=1" : "", &uri);
     if (*status != CTM_OK) {
-      ctm__text_free(&store->env, &uri);
+      ctm__text_free(env, &uri);
       return SQLITE_NOMEM;
     }
-    code = sqlite3_open_v2(uri.data, db, flags | SQLITE_OPEN_URI, store->vfs);
+    code = sqlite3_open_v2(uri.data, db, flags | SQLITE_OPEN_URI, vfs);
   }
-  ctm__text_free(&store->env, &uri);
-  if (code == SQLITE_OK) code = sqlite3_busy_timeout(*db, store->busy_timeout_ms);
+  ctm__text_free(env, &uri);
+  if (code == SQLITE_OK) code = sqlite3_busy_timeout(*db, busy_timeout_ms);
   return code;
+}
+
+int ctm__connect(ctm_store *store, int flags, bool immutable, sqlite3 **db, ctm_status *status) {
+  return ctm__connect_to(&store->env, store->path, store->vfs, store->busy_timeout_ms, flags, immutable, db, status);
 }
 
 static ctm_status reader_open(ctm_store *store) {

@@ -5,6 +5,7 @@
 
 #include <sqlite3.h>
 #include <stdatomic.h>
+#include <sys/types.h>
 
 #include "base.h"
 
@@ -15,6 +16,9 @@ typedef struct ctm__bytes {
   int64_t id;
   size_t length;
   uint8_t *data;
+  /* private to the cache: */
+  uint64_t mark, touched;
+  struct ctm__bytes *newer, *older, *chain;
 } ctm__bytes;
 void ctm__bytes_keep(ctm__bytes *bytes);
 void ctm__bytes_drop(ctm__bytes *bytes); /* NULL is fine */
@@ -29,15 +33,22 @@ typedef struct ctm__engine {
   char *vfs;
   bool immutable;
   /* private: */
+  pid_t process; /* that opened the store */
+  int32_t busy_timeout_ms;
+  int64_t created; /* when the store was made: tells whether a file is still the same one; 0: not known */
+  bool woken;      /* db was opened again for a result */
   sqlite3_stmt *select;
   struct ctm__cache *cache;
 } ctm__engine;
 
-/* `cache_bytes`: how many bytes of columns may be kept between questions. */
+/* `cache_bytes`: how many bytes of columns may be kept between questions. Scans go through all columns over and over,
+ * so that keeping the newest would keep nothing when they are more than fit: what is in stays until it has not been
+ * asked for while many times the budget was. */
 ctm_status ctm__engine_new(ctm__env *env, const char *path, const char *vfs, int64_t cache_bytes, ctm__engine **engine);
 void ctm__engine_keep(ctm__engine *engine);
 void ctm__engine_drop(ctm__engine *engine); /* NULL is fine; any thread */
-/* The store closes: statements are finalized, db forgotten (the caller closes it), the cache emptied. */
+/* The store closes, under its mutex: statements are finalized, db forgotten (the caller closes it), the cache emptied.
+ */
 void ctm__engine_sleep(ctm__engine *engine);
 /* For a result whose store may be closed: takes the store's mutex (CTM_INVALID inside a callback of that store) and,
  * where the store is closed, opens the file again, read-only, until the end; CTM_STALE when there is no file any more.

@@ -1,4 +1,5 @@
 /* Opening, closing, entering a store; option structs. */
+#include "slab.h"
 #include "store.h"
 
 #include <errno.h>
@@ -226,9 +227,6 @@ static void free_store(ctm_store *store, bool inherited) {
   if (!inherited) {
     if (store->reader != NULL) sqlite3_close_v2(store->reader);
     if (store->db != NULL) sqlite3_close_v2(store->db);
-    ctm__mutex_free(&env, store->mutex);
-  } else {
-    ctm__free(&env, store->mutex);
   }
   ctm__identities_free(store);
   ctm__catalogue_free(&env, &store->catalogue);
@@ -238,7 +236,38 @@ static void free_store(ctm_store *store, bool inherited) {
   ctm__free(&env, store->path);
   ctm__free(&env, store->vfs);
   ctm__free(&env, store->time_zone_path);
+  ctm__engine_drop(store->engine); /* with the mutex, unless a result still needs them */
   ctm__free(&env, store);
+}
+
+static void resolve_sizes(const ctm_open_options *options, ctm__sizes *sizes) {
+  sizes->slab_rows = options->slab_rows != 0 ? (size_t)options->slab_rows : CTM__SLAB_ROWS;
+  sizes->block_rows = options->block_rows != 0 ? (size_t)options->block_rows : CTM__SLAB_BLOCK;
+  sizes->run_rows = options->run_rows != 0 ? options->run_rows : INT64_C(4194304);
+  sizes->journal_rows = options->journal_rows != 0 ? options->journal_rows : 65536;
+  sizes->cache_bytes = options->cache_bytes != 0 ? options->cache_bytes : INT64_C(128) << 20;
+}
+
+/* Sizes that cannot be: told by name. */
+static ctm_status check_sizes(ctm__env *env, const ctm_open_options *options) {
+  if (options->slab_rows != 0 && (options->slab_rows < 16 || options->slab_rows > CTM__SLAB_MOST_ROWS))
+    return ctm__fail(env, CTM_INVALID, "open options: slab_rows is %lld, must be 0 or 16 to %d",
+                     (long long)options->slab_rows, CTM__SLAB_MOST_ROWS);
+  if (options->block_rows != 0 &&
+      (options->block_rows < CTM__SLAB_LEAST_BLOCK || options->block_rows > CTM__SLAB_MOST_BLOCK ||
+       (options->block_rows & (options->block_rows - 1)) != 0))
+    return ctm__fail(env, CTM_INVALID, "open options: block_rows is %lld, must be 0 or a power of two from %d to %d",
+                     (long long)options->block_rows, CTM__SLAB_LEAST_BLOCK, CTM__SLAB_MOST_BLOCK);
+  if (options->run_rows != 0 && options->run_rows < 16)
+    return ctm__fail(env, CTM_INVALID, "open options: run_rows is %lld, must be 0 or 16 and more",
+                     (long long)options->run_rows);
+  if (options->journal_rows != 0 && options->journal_rows < 16)
+    return ctm__fail(env, CTM_INVALID, "open options: journal_rows is %lld, must be 0 or 16 and more",
+                     (long long)options->journal_rows);
+  if (options->cache_bytes < -1)
+    return ctm__fail(env, CTM_INVALID, "open options: cache_bytes is %lld, must be -1 or more",
+                     (long long)options->cache_bytes);
+  return CTM_OK;
 }
 
 static ctm_status open_checked(ctm__env *env, const char *path, const ctm_open_options *options, ctm_store **out) {
@@ -251,8 +280,10 @@ static ctm_status open_checked(ctm__env *env, const char *path, const ctm_open_o
   store->flags = options->flags;
   store->busy_timeout_ms = options->busy_timeout_ms;
   store->count_generation = store->attribute_sequence = -1;
-  store->mutex = ctm__mutex_new(&store->env);
-  if (store->mutex == NULL) goto out;
+  resolve_sizes(options, &store->sizes);
+  CTM__TRY(ctm__engine_new(&store->env, path, options->vfs, store->sizes.cache_bytes, &store->engine));
+  store->mutex = store->engine->mutex;
+  status = CTM_NOMEM;
   if (path != NULL && (store->path = ctm__strdup(&store->env, path)) == NULL) goto out;
   if (options->vfs != NULL && (store->vfs = ctm__strdup(&store->env, options->vfs)) == NULL) goto out;
   if (options->time_zone_path != NULL &&
@@ -278,6 +309,9 @@ static ctm_status open_checked(ctm__env *env, const char *path, const ctm_open_o
     CTM__TRY(open_file(store, &is_new));
   }
   CTM__TRY(set_up(store, options, is_new));
+  store->engine->db = store->db;
+  store->engine->immutable = store->immutable;
+  store->engine->busy_timeout_ms = store->busy_timeout_ms;
   memset(&store->env.error, 0, sizeof store->env.error);
   *out = store;
   return CTM_OK;
@@ -334,7 +368,7 @@ static ctm_status open_store(const char *path, const ctm_open_options *given, ct
   else if (sqlite3_libversion_number() < 3037000)
     status = ctm__fail(&env, CTM_UNSUPPORTED, "SQLite %s is too old: 3.37 or newer is needed", sqlite3_libversion());
   else
-    status = CTM_OK;
+    status = check_sizes(&env, &options);
   if (status != CTM_OK) goto out;
   if (options.allocator != NULL) env.alloc = *options.allocator;
   status = open_checked(&env, path, &options, store);
@@ -361,6 +395,7 @@ void ctm_close(ctm_store *store) {
   if (store->recorder != NULL) ctm__recorder_orphan(store->recorder);
   if (!inherited) {
     ctm__write_rollback(store);
+    ctm__engine_sleep(store->engine);
     ctm__mutex_unlock(store->mutex);
   }
   free_store(store, inherited);

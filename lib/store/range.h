@@ -16,7 +16,7 @@
 #include "journal_image.h"
 #include "runs.h"
 
-/* Who is whom: immutable, counted. */
+/* Who is whom: immutable, counted. Each array is an allocation of its own (or NULL), freed with the last reference. */
 typedef struct ctm__who {
   atomic_int references;
   ctm__env env;
@@ -42,6 +42,7 @@ typedef struct ctm__source {
   const ctm__who *who;            /* NULL: every identity stands alone */
   const ctm_type *attribute_type; /* by code, of the catalogue */
   int32_t attribute_count;
+  const ctm__catalogue *catalogue; /* codes that it has not are CTM_CORRUPT; NULL: not checked */
 } ctm__source;
 
 enum {

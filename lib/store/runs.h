@@ -68,11 +68,15 @@ ctm_status ctm__runs_read_some(ctm__env *env, sqlite3 *db, const int64_t *ids, s
 void ctm__runs_keep(ctm__runs *runs);
 void ctm__runs_drop(ctm__runs *runs); /* NULL is fine; any thread */
 
-/* The slab's column, -1 when all its values are null. `column` is store-wide: a run's map is applied. */
+/* Maps as the run's row has them; codes are never negative. */
 ctm_status ctm__run_codes_read(ctm__env *env, const void *bytes, size_t length, ctm__run_codes *codes);
 ctm_status ctm__run_codes_write(ctm__env *env, const ctm__run_codes *codes, ctm__writer *out);
 void ctm__run_codes_free(ctm__env *env, ctm__run_codes *codes);
+/* The slab's column, NULL when all its values are null. `column` is store-wide: a run's map is applied. */
 const ctm__slab_column *ctm__slab_column_find(const ctm__run_place *run, const ctm__slab_place *slab, int32_t column);
+/* The same in two steps: the column's number in slabs of the run, -1 none; the column of that number. */
+int32_t ctm__run_own_column(const ctm__run_place *run, int32_t column);
+const ctm__slab_column *ctm__slab_own_column(const ctm__slab_place *slab, int32_t own);
 /* Does any slab have a value in the column? */
 bool ctm__runs_have(const ctm__runs *runs, int32_t column);
 

@@ -131,6 +131,9 @@ void ctm__statements_free(ctm_store *store, bool finalize);
 ctm_status ctm__catalogue_reload(ctm_store *store);
 /* Open one more connection to the store's file; SQLite's code, with *status where libctm failed itself. */
 int ctm__connect(ctm_store *store, int flags, bool immutable, sqlite3 **db, ctm_status *status);
+/* The same without a store; path NULL: memory. */
+int ctm__connect_to(ctm__env *env, const char *path, const char *vfs, int32_t busy_timeout_ms, int flags,
+                    bool immutable, sqlite3 **db, ctm_status *status);
 
 /* One number from SQL; 0 for NULL or no row. */
 ctm_status ctm__sql_integer(ctm__env *env, sqlite3 *db, const char *sql, int64_t *value);
