@@ -1,7 +1,7 @@
-/* Rows of any source into the store, in one transaction. */
+/* Rows of any source into the store. They are read, checked and gathered beside it; then they come in at once. */
 #include <stdio.h>
 
-#include "catalogue_edit.h"
+#include "bulk.h"
 #include "json.h"
 #include "mapping.h"
 #include "source.h"
@@ -9,8 +9,9 @@
 enum { PROGRESS_ROWS = 16384, SNIFFED = 4096, PEEKED = 1 << 16 };
 
 typedef struct load {
-  ctm_store *store;
-  ctm__env *env; /* the store's */
+  ctm__bulk *bulk;
+  ctm_store *store; /* its staging store: the store's catalogue and what the load adds to it */
+  ctm__env *env;    /* of that */
   ctm__rows *rows;
   const ctm_load_options *options;
   ctm__mapping mapping;
@@ -358,7 +359,7 @@ static ctm_status load_rows(load *l) {
   ctm_status status = CTM_OK;
   bool any = false;
   for (int64_t count = 0;; count++) {
-    bool end = false, duplicate = false;
+    bool end = false;
     if (count % PROGRESS_ROWS == 0) CTM__TRY(tell(l));
     status = l->rows->next(l->env, l->rows, &l->cells, &end, &l->column);
     if (status == CTM_OK && end) break;
@@ -370,7 +371,7 @@ static ctm_status load_rows(load *l) {
     if (status != CTM_OK) goto out;
     status = build_row(l);
     if (status == CTM_OK) {
-      status = ctm__journal_add(l->store, &l->row, &l->extra, &duplicate);
+      status = ctm__bulk_add(l->bulk, &l->row, &l->extra);
       if (status != CTM_OK && ctm__data_error(status)) {
         blame(l, status);
         status = CTM_DATA;
@@ -381,16 +382,35 @@ static ctm_status load_rows(load *l) {
       continue;
     }
     if (status != CTM_OK) goto out;
-    if (duplicate) {
-      l->report->duplicates++;
-      continue;
-    }
-    l->report->loaded++;
-    l->report->overlaps += l->kind == CTM__LOCAL_OVERLAP;
-    l->report->gaps += l->kind == CTM__LOCAL_GAP;
+    if (l->kind != CTM__LOCAL_UNIQUE) CTM__TRY(ctm__bulk_mark(l->bulk, (uint8_t)l->kind));
   }
   if (any) CTM__TRY(all_met(l));
   status = tell(l);
+out:
+  return status;
+}
+
+/* Everything that is done beside the store. */
+static ctm_status gather(load *l) {
+  ctm__env *env = l->env;
+  const ctm__mapping *m = &l->mapping;
+  ctm_status status;
+  l->identities = ctm__calloc(env, m->customer_count, sizeof *l->identities);
+  l->attributes = ctm__calloc(env, m->attribute_count, sizeof *l->attributes);
+  l->customer_attributes = ctm__calloc(env, m->customer_attribute_count, sizeof *l->customer_attributes);
+  l->attribute_type = ctm__calloc(env, m->attribute_count, sizeof *l->attribute_type);
+  l->customer_attribute_type = ctm__calloc(env, m->customer_attribute_count, sizeof *l->customer_attribute_type);
+  if (l->identities == NULL || l->attributes == NULL || l->customer_attributes == NULL || l->attribute_type == NULL ||
+      l->customer_attribute_type == NULL)
+    return CTM_NOMEM;
+  CTM__TRY(count_uses(l));
+  l->row.attributes = l->attributes;
+  l->extra.customer_attributes = l->customer_attributes;
+  CTM__TRY(ctm__bulk_surveys(l->bulk, l->options->surveys, l->options->survey_count));
+  CTM__TRY(check_names(l, false));
+  CTM__TRY(check_names(l, true));
+  CTM__TRY(attribute_types(l));
+  CTM__TRY(load_rows(l));
 out:
   return status;
 }
@@ -399,10 +419,7 @@ ctm_status ctm__load(ctm_store *store, ctm__rows *rows, const ctm_load_options *
   load l;
   ctm__env *env = &store->env;
   ctm_status status;
-  bool begun = false;
   memset(&l, 0, sizeof l);
-  l.store = store;
-  l.env = env;
   l.rows = rows;
   l.options = options;
   l.row = (ctm_interaction)CTM_INTERACTION_INIT;
@@ -413,37 +430,19 @@ ctm_status ctm__load(ctm_store *store, ctm__rows *rows, const ctm_load_options *
   CTM__TRY(
       ctm__mapping_resolve(env, rows->name, rows->names, rows->columns, options, store->time_zone_path, &l.mapping));
   CTM__TRY(ctm__report_new(env, rows->name, options->most_rejections, &l.report));
-  l.identities = ctm__calloc(env, l.mapping.customer_count, sizeof *l.identities);
-  l.attributes = ctm__calloc(env, l.mapping.attribute_count, sizeof *l.attributes);
-  l.customer_attributes = ctm__calloc(env, l.mapping.customer_attribute_count, sizeof *l.customer_attributes);
-  l.attribute_type = ctm__calloc(env, l.mapping.attribute_count, sizeof *l.attribute_type);
-  l.customer_attribute_type = ctm__calloc(env, l.mapping.customer_attribute_count, sizeof *l.customer_attribute_type);
-  if (l.identities == NULL || l.attributes == NULL || l.customer_attributes == NULL || l.attribute_type == NULL ||
-      l.customer_attribute_type == NULL) {
-    status = CTM_NOMEM;
+  CTM__TRY(ctm__bulk_new(store, &l.bulk));
+  l.store = ctm__bulk_staging(l.bulk);
+  l.env = &l.store->env;
+  status = gather(&l);
+  if (status != CTM_OK) {
+    env->error = l.env->error;
     goto out;
   }
-  CTM__TRY(count_uses(&l));
-  l.row.attributes = l.attributes;
-  l.extra.customer_attributes = l.customer_attributes;
-  CTM__TRY(ctm__write_begin(store, false));
-  begun = true;
-  CTM__TRY(ctm__surveys_put(store, options->surveys, options->survey_count));
-  CTM__TRY(check_names(&l, false));
-  CTM__TRY(check_names(&l, true));
-  CTM__TRY(attribute_types(&l));
-  CTM__TRY(ctm__load_begin(store, rows->name, &l.report->load));
-  l.extra.load = l.report->load;
-  CTM__TRY(load_rows(&l));
-  CTM__TRY(ctm__load_end(store, l.report->load, l.report->loaded, l.report->duplicates, l.report->rejected));
-  CTM__TRY(ctm__write_commit(store));
-  ctm__log_cut(store);
-  begun = false;
-  memset(&env->error, 0, sizeof env->error); /* of rows that were left out */
+  CTM__TRY(ctm__bulk_publish(l.bulk, rows->name, l.report->rejected, options->progress, options->progress_data,
+                             &l.report->load, &l.report->loaded, &l.report->duplicates));
+  l.report->overlaps = ctm__bulk_marked(l.bulk, CTM__LOCAL_OVERLAP);
+  l.report->gaps = ctm__bulk_marked(l.bulk, CTM__LOCAL_GAP);
 out:
-  if (begun) ctm__write_rollback(store);
-  if (l.report != NULL && status == CTM_DATA) /* nothing is in the store */
-    l.report->loaded = l.report->duplicates = l.report->overlaps = l.report->gaps = l.report->load = 0;
   if (report != NULL && (status == CTM_OK || status == CTM_DATA)) {
     *report = l.report;
     l.report = NULL;
@@ -457,6 +456,7 @@ out:
   ctm__free(env, l.customer_attribute_type);
   ctm__free(env, l.uses);
   ctm__free(env, l.scratch);
+  ctm__bulk_drop(l.bulk);
   return status;
 }
 

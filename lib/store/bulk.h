@@ -12,10 +12,16 @@ typedef struct ctm__bulk ctm__bulk;
 /* Callers hold the store during the bulk's whole life; no transaction is open. */
 ctm_status ctm__bulk_new(ctm_store *store, ctm__bulk **bulk);
 /* The store whose catalogue is the real one's plus what the load adds: names are resolved there. A write transaction is
- * open on it. */
+ * open on it. Its errors are its own (env). */
 ctm_store *ctm__bulk_staging(ctm__bulk *bulk);
-/* One row; data errors leave nothing of it behind (as ctm__journal_add). Duplicates are found at the end. */
+/* Surveys that come with the rows; borrowed until the bulk is published. Fails on the staging store's env. */
+ctm_status ctm__bulk_surveys(ctm__bulk *bulk, const ctm_survey *surveys, size_t count);
+/* One row; data errors leave nothing of it behind (as ctm__journal_add). Duplicates are found at the end. Null
+ * attributes count as not given. Fails on the staging store's env. */
 ctm_status ctm__bulk_add(ctm__bulk *bulk, const ctm_interaction *row, const ctm__row_extra *extra);
+/* Put a mark (not 0) on the row added last; once published, how many of the rows that were kept have it. */
+ctm_status ctm__bulk_mark(ctm__bulk *bulk, uint8_t mark);
+int64_t ctm__bulk_marked(const ctm__bulk *bulk, uint8_t mark);
 /* All is in: writes, publishes, and numbers the load. *loaded and *duplicates add up to the rows that were added. */
 ctm_status ctm__bulk_publish(ctm__bulk *bulk, const char *source, int64_t rejected, ctm_progress progress, void *data,
                              int64_t *load, int64_t *loaded, int64_t *duplicates);

@@ -1,0 +1,134 @@
+/* A bulk from inside: its rows as columns, and the parts that bulk_*.c share. */
+#ifndef CTM_BULK_ROWS_H
+#define CTM_BULK_ROWS_H
+
+#include "bulk.h"
+#include "rows.h"
+
+/* One column of the gathered rows. Of its arrays only those of its kind are set, all of them NULL while every value is
+ * null; they have the bulk's `room`. */
+typedef struct ctm__bulk_column {
+  int32_t column; /* CTM__COLUMN_… */
+  ctm__slab_kind kind;
+  int32_t *codes;
+  int64_t *ints;
+  uint8_t *present;
+  double *reals;
+  ctm__dictionary texts;
+} ctm__bulk_column;
+
+enum { /* columns that are not attributes */
+       CTM__BULK_TOUCHPOINT,
+       CTM__BULK_CHANNEL,
+       CTM__BULK_VALUE,
+       CTM__BULK_SURVEY,
+       CTM__BULK_SCORE,
+       CTM__BULK_ABOUT,
+       CTM__BULK_CASE,
+       CTM__BULK_KEY,
+       CTM__BULK_TEXT,
+       CTM__BULK_FLAGS,
+       CTM__BULK_SEGMENT, /* what the row says of its customer, as customer attributes do */
+       CTM__BULK_FIXED
+};
+
+/* Those whom rows speak of: local numbers 1, 2, 3… in order of first sight. */
+typedef struct ctm__bulk_kind {
+  char *name;
+  ctm__dictionary values;
+  uint32_t *local; /* by code of the value */
+  size_t capacity;
+} ctm__bulk_kind;
+typedef struct ctm__bulk_person {
+  uint32_t kind;
+  int32_t value;  /* code */
+  int64_t number; /* in the store; 0: not known yet */
+} ctm__bulk_person;
+typedef struct ctm__bulk_people {
+  ctm__bulk_kind *kinds;
+  size_t kind_count, kind_capacity;
+  ctm__bulk_person *person; /* by local number; 0 is nobody */
+  size_t count, capacity;   /* count: numbers are below */
+} ctm__bulk_people;
+
+typedef struct ctm__bulk_link { /* the row's identity and this one are the same customer */
+  size_t row;
+  uint32_t other;
+} ctm__bulk_link;
+
+/* Codes of the staging catalogue -> the store's, filled as names are used; -1: not yet. */
+typedef struct ctm__bulk_map {
+  int32_t *code;
+  int32_t count;
+} ctm__bulk_map;
+
+struct ctm__bulk {
+  ctm_store *store;
+  ctm__env *env;
+  ctm_store *staging;
+  const ctm_survey *surveys; /* that come with the load; borrowed */
+  size_t survey_count;
+  int64_t erasures; /* the store's when it began */
+  /* The catalogue that the load began with. */
+  int32_t touchpoints, channels, surveys_known, segments, attributes_known, customer_attributes_known;
+  int32_t *stage;     /* by touchpoint: that it had */
+  ctm__survey *scale; /* by survey */
+
+  size_t rows, room;
+  uint32_t *person; /* by row: local number */
+  int64_t *time;
+  uint8_t *mark; /* NULL: all 0 */
+  ctm__bulk_column fixed[CTM__BULK_FIXED];
+  ctm__bulk_column *attributes, *customer_attributes; /* by code */
+  size_t attribute_count, attribute_capacity, customer_attribute_count, customer_attribute_capacity;
+  ctm__bulk_people people;
+  ctm__bulk_link *links;
+  size_t link_count, link_capacity;
+  int64_t marked[256]; /* of the rows that were kept */
+
+  ctm__bulk_map touchpoint_map, channel_map, survey_map, segment_map, attribute_map, customer_attribute_map;
+  ctm_type *attribute_type, *customer_attribute_type; /* by code: the store's, where mapped */
+};
+
+/* ---- rows (bulk.c) ----------------------------------------------------------------------------------------------- */
+/* Room for so many rows more, in every column that is in use. */
+ctm_status ctm__bulk_room(ctm__bulk *bulk, size_t more);
+/* The column comes into use: nulls for the rows that are there. Of an attribute by its type. */
+ctm_status ctm__bulk_use(ctm__bulk *bulk, ctm__bulk_column *column);
+/* Of the attribute with this code, of this type in the staging catalogue; in use, and widened where it has to be. */
+ctm_status ctm__bulk_attribute(ctm__bulk *bulk, bool of_customer, int32_t code, ctm_type type,
+                               ctm__bulk_column **column);
+/* Rows first … last - 1 of a column are null. */
+void ctm__bulk_null(ctm__bulk_column *column, size_t first, size_t last);
+/* Of all columns but those that every row has. */
+void ctm__bulk_null_rows(ctm__bulk *bulk, size_t first, size_t last);
+static inline bool ctm__bulk_in_use(const ctm__bulk_column *column) {
+  return column->codes != NULL || column->ints != NULL || column->reals != NULL;
+}
+static inline bool ctm__bulk_has(const ctm__bulk_column *column, size_t row) {
+  if (column->codes != NULL) return column->codes[row] >= 0;
+  if (column->ints != NULL) return column->present[row] != 0;
+  return column->reals != NULL && column->reals[row] == column->reals[row];
+}
+
+/* ---- people (bulk_people.c) -------------------------------------------------------------------------------------- */
+/* kind NULL: "id". */
+ctm_status ctm__bulk_kind_of(ctm__env *env, ctm__bulk_people *people, const char *kind, uint32_t *out);
+ctm_status ctm__bulk_person_of(ctm__env *env, ctm__bulk_people *people, uint32_t kind, const char *value, size_t length,
+                               uint32_t *local);
+const char *ctm__bulk_person_kind(const ctm__bulk_people *people, uint32_t local);
+const char *ctm__bulk_person_value(const ctm__bulk_people *people, uint32_t local);
+void ctm__bulk_people_free(ctm__env *env, ctm__bulk_people *people);
+
+/* ---- names (bulk_names.c): inside the store's write transaction ------------------------------------------------- */
+ctm_status ctm__bulk_names_begin(ctm__bulk *bulk);
+ctm_status ctm__bulk_touchpoint(ctm__bulk *bulk, int32_t code, int32_t *real);
+ctm_status ctm__bulk_channel(ctm__bulk *bulk, int32_t code, int32_t *real);
+ctm_status ctm__bulk_survey(ctm__bulk *bulk, int32_t code, int32_t *real);
+ctm_status ctm__bulk_segment(ctm__bulk *bulk, int32_t code, int32_t *real);
+ctm_status ctm__bulk_attribute_code(ctm__bulk *bulk, bool of_customer, int32_t code, int32_t *real, ctm_type *type);
+/* The same without making: -1 when there is none. */
+int32_t ctm__bulk_touchpoint_find(const ctm__bulk *bulk, int32_t code);
+void ctm__bulk_names_free(ctm__bulk *bulk);
+
+#endif
