@@ -15,8 +15,9 @@ typedef struct ctm__run_head {
   int64_t load;
 } ctm__run_head;
 
-/* Opens a transaction when none is open (store->writing); then each 32 MB or so is committed and another one begun, so
- * that other writers get in between. Inside a caller's transaction everything stays in that. */
+/* When no transaction is open (store->writing) the writer gathers slabs in memory and writes each 24 MB or so in a
+ * transaction of its own: between two of them none is open, so that other writers get in. Inside a caller's transaction
+ * everything is written at once and stays in that. */
 ctm_status ctm__run_writer_new(ctm_store *store, const ctm__run_head *head, ctm__run_writer **writer);
 /* A chunk becomes slabs of at most slab_rows rows, cut between identities where that is possible. Chunks come in order
  * of identity; one identity may go on in the next chunk. */
@@ -37,6 +38,8 @@ void ctm__run_writer_abandon(ctm__run_writer *writer); /* NULL is fine */
 ctm_status ctm__run_publish(ctm_store *store, int64_t run, int64_t rank, int64_t load, const ctm__run_codes *codes);
 /* Inside a write transaction: the run with its slabs goes. */
 ctm_status ctm__run_delete(ctm_store *store, int64_t run);
+/* The same bit by bit: at most so many slabs; *left: the run is still there. */
+ctm_status ctm__run_delete_part(ctm_store *store, int64_t run, int32_t slabs, bool *left);
 /* Inside a write transaction: a slab's rows are replaced (`chunk` may have no rows: the slab goes); the run's version,
  * rows and times follow. */
 ctm_status ctm__slab_replace(ctm_store *store, int64_t run, int64_t slab, const ctm__chunk *chunk);

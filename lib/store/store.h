@@ -195,7 +195,8 @@ ctm_status ctm__journal_add(ctm_store *store, const ctm_interaction *row, const 
                             bool *duplicate /* or NULL */);
 bool ctm__data_error(ctm_status status);
 /* The next number in the order of recording, inside a write transaction. Whoever gives it to anything but a row of the
- * journal, or takes rows away, keeps the highest, so that it is never given again. */
+ * journal, or is about to take rows away from there, keeps what was given (`sequence` or more; 0: all that was), so that
+ * it is never given again. */
 ctm_status ctm__sequence_next(ctm_store *store, int64_t *sequence);
 ctm_status ctm__sequence_keep(ctm_store *store, int64_t sequence);
 /* A load's number and its line in the table of loads. */
