@@ -20,6 +20,8 @@ ctm_status ctm__compact(ctm_store *store, const ctm__compact_limits *limits);
 /* After a commit: compact when the journal has grown beyond its size. Failure to compact is no failure of the caller's
  * and is told to nobody: what was committed is committed, and the next one tries again. */
 void ctm__compact_after_commit(ctm_store *store);
+/* After a load was published: the same, and runs of many loads become fewer. */
+void ctm__compact_after_load(ctm_store *store);
 void ctm__compact_on_close(ctm_store *store); /* within some 50 ms */
 
 /* Inside a write transaction: the windows into which new rows fall, ascending; windows[i] <= time < windows[i + 1];

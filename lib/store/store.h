@@ -81,6 +81,7 @@ struct ctm_store {
   ctm__writer scratch;                                 /* attributes being encoded */
   int64_t attribute_sequence;                          /* of the last customer attribute set; -1: to be read */
   int64_t sequence;                                    /* of the last interaction; -1: to be read */
+  int64_t compacted;                                   /* the journal has no numbers up to this, when last looked */
 };
 
 /* Every public function on a store begins and ends with these. Enter checks NULL (returns CTM_INVALID without a

@@ -1,5 +1,6 @@
 /* Taking a load out again. */
-#include "store.h"
+#include "compact.h"
+#include "customer_values.h"
 
 /* Whether the load may be undone. */
 static ctm_status look(ctm_store *store, int64_t load) {
@@ -19,16 +20,17 @@ static ctm_status look(ctm_store *store, int64_t load) {
   return status;
 }
 
+/* Inside the transaction in which its runs go: what else there is of the load. */
 static ctm_status take_out(ctm_store *store, int64_t load) {
   static const char *const texts[] = {
       "DELETE FROM texts WHERE seq IN (SELECT seq FROM interactions WHERE load = ?1)",
       "DELETE FROM interactions WHERE load = ?1",
-      "DELETE FROM customer_attributes WHERE load = ?1",
-      "DELETE FROM customer_segment WHERE load = ?1",
       "UPDATE loads SET undone = ?2 WHERE number = ?1",
   };
   ctm_status status;
   CTM__TRY(look(store, load));
+  CTM__TRY(ctm__sequence_keep(store, 0));
+  CTM__TRY(ctm__customer_values_undo(store, load));
   for (size_t i = 0; i < CTM__COUNT(texts); i++) {
     sqlite3_stmt *s;
     CTM__TRY(ctm__prepare(store, texts[i], &s));
@@ -43,12 +45,12 @@ out:
 ctm_status ctm_load_undo(ctm_store *store, int64_t load) {
   ctm_status status = ctm__enter(store);
   if (status != CTM_OK) return status;
+  /* first whether it may be, so that nothing is rewritten in vain */
   CTM__TRY(ctm__write_begin(store, false));
-  status = take_out(store, load);
-  if (status == CTM_OK)
-    status = ctm__write_commit(store);
-  else
-    ctm__write_rollback(store);
+  status = look(store, load);
+  ctm__write_rollback(store);
+  if (status == CTM_OK) status = ctm__rewrite_without_load(store, load, take_out);
+  if (status == CTM_OK) ctm__log_cut(store);
 out:
   return ctm__leave(store, status);
 }
