@@ -19,12 +19,17 @@ typedef struct ctm__customer_column {
 } ctm__customer_column;
 
 /* Inside a write transaction: belongs to the unpublished run (0: visible at once) and to the load. Takes a block of
- * sequence numbers when it becomes visible. */
+ * sequence numbers when it becomes visible. What is written visible at once belongs to no load before
+ * ctm__customer_values_publish(store, 0, load) in the same transaction says so. */
 ctm_status ctm__customer_values_write(ctm_store *store, int64_t run, const ctm__customer_column *column);
 ctm_status ctm__customer_values_publish(ctm_store *store, int64_t run, int64_t load);
 ctm_status ctm__customer_values_delete(ctm_store *store, int64_t run); /* of an unpublished run */
 ctm_status ctm__customer_values_undo(ctm_store *store, int64_t load);  /* what the load set goes, rows and columns */
 ctm_status ctm__customer_values_forget(ctm_store *store, const int64_t *identities, size_t count);
+
+/* `count` numbers of the order in which things were set, over rows and columns: *first and the following. Private to
+ * lib/store. */
+ctm_status ctm__attribute_sequences(ctm_store *store, int64_t count, int64_t *first);
 
 /* Reading, over rows and columns: for each identity with the attribute the one that holds, in order of identity. The
  * visitor picks the highest sequence among a customer's identities. */

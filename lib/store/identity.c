@@ -1,5 +1,6 @@
 /* Identities: (kind, value) to number, who is whom, and what is known of customers. */
-#include "store.h"
+#include "customer_values.h"
+#include "identity_blocks.h"
 
 typedef struct entry {
   size_t at; /* of the value in `bytes` */
@@ -8,10 +9,15 @@ typedef struct entry {
   int64_t number;
 } entry;
 
+typedef struct link {
+  int64_t identity; /* 0: free */
+  int64_t customer;
+} link;
+
 struct ctm__identities {
-  bool complete; /* every identity of the store is here: what is not is new */
-  int32_t misses;
-  int64_t last_number; /* highest number in use; -1: to be read */
+  bool complete;         /* every identity of the store is here: what is not is new */
+  int64_t misses, known; /* looked for in the file; how many there are, -1: to be counted */
+  int64_t last_number;   /* highest number given; -1: to be read */
   ctm__dictionary kinds;
   entry *entries;
   size_t count, capacity;
@@ -19,17 +25,18 @@ struct ctm__identities {
   size_t slot_count;
   char *bytes;
   size_t length, bytes_capacity;
-  bool linked;       /* `customer` is filled */
-  int64_t *customer; /* by number; 0: the number itself */
-  size_t customer_capacity;
+  bool linked; /* `links` is filled */
+  link *links; /* by hash of the identity; those that stand alone or are their customer's root are not there */
+  size_t link_count, link_slots;
 };
 
-enum { MISSES_BEFORE_LOADING = 64 };
+/* Reading an identity with all others costs about a hundredth of looking it up alone. */
+enum { MISSES_BEFORE_LOADING = 64, SHARE_OF_MISSES = 128 };
 
 ctm_status ctm__identities_new(ctm_store *store) {
   store->identities = ctm__calloc(&store->env, 1, sizeof *store->identities);
   if (store->identities == NULL) return CTM_NOMEM;
-  store->identities->last_number = -1;
+  store->identities->last_number = store->identities->known = -1;
   return CTM_OK;
 }
 
@@ -42,9 +49,9 @@ void ctm__identities_clear(ctm_store *store) {
   ctm__free(env, c->entries);
   ctm__free(env, c->slots);
   ctm__free(env, c->bytes);
-  ctm__free(env, c->customer);
+  ctm__free(env, c->links);
   memset(c, 0, sizeof *c);
-  c->last_number = -1;
+  c->last_number = c->known = -1;
 }
 
 void ctm__identities_free(ctm_store *store) {
@@ -102,75 +109,95 @@ static ctm_status keep(ctm__env *env, struct ctm__identities *c, const char *kin
   return CTM_OK;
 }
 
+static ctm_status keep_entry(void *store, ctm__env *env, const ctm__identity_entry *e) {
+  return keep(env, ((ctm_store *)store)->identities, e->kind, e->value, e->length, e->number);
+}
+
 static ctm_status load_all(ctm_store *store) {
-  struct ctm__identities *c = store->identities;
-  sqlite3_stmt *statement;
-  int code;
-  ctm_status status = ctm__prepare(store, "SELECT number, kind, value FROM identities", &statement);
-  if (status != CTM_OK) return status;
-  while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
-    const char *kind = (const char *)sqlite3_column_text(statement, 1);
-    const char *value = (const char *)sqlite3_column_text(statement, 2);
-    if (kind == NULL || value == NULL) {
-      code = SQLITE_NOMEM;
-      break;
-    }
-    CTM__TRY(keep(&store->env, c, kind, value, (size_t)sqlite3_column_bytes(statement, 2),
-                  sqlite3_column_int64(statement, 0)));
-  }
-  if (code != SQLITE_DONE) status = ctm__sqlite_fail(&store->env, store->db, code, "reading identities");
-  if (status == CTM_OK) c->complete = true;
-out:
-  sqlite3_reset(statement);
+  ctm_status status = ctm__identities_each(&store->env, store->db, keep_entry, store);
+  if (status == CTM_OK) store->identities->complete = true;
   return status;
 }
 
-static ctm_status select_number(ctm_store *store, const char *kind, const char *value, size_t length, int64_t *number) {
-  sqlite3_stmt *statement;
-  int code;
-  ctm_status status = ctm__prepare(store, "SELECT number FROM identities WHERE value = ?1 AND kind = ?2", &statement);
-  if (status != CTM_OK) return status;
-  sqlite3_bind_text64(statement, 1, value, length, SQLITE_STATIC, SQLITE_UTF8);
-  sqlite3_bind_text(statement, 2, kind, -1, SQLITE_STATIC);
-  code = sqlite3_step(statement);
-  if (code == SQLITE_ROW)
-    *number = sqlite3_column_int64(statement, 0);
-  else if (code != SQLITE_DONE)
-    status = ctm__sqlite_fail(&store->env, store->db, code, "looking for an identity");
-  ctm__done(statement);
+/* Are so many looked up that it is cheaper to read them all? */
+static ctm_status load_when_cheaper(ctm_store *store) {
+  struct ctm__identities *c = store->identities;
+  ctm_status status = CTM_OK;
+  if (!store->writing || ++c->misses < MISSES_BEFORE_LOADING) return CTM_OK;
+  if (c->known < 0) CTM__TRY(ctm__identities_count(&store->env, store->db, &c->known));
+  if (c->misses >= c->known / SHARE_OF_MISSES) CTM__TRY(load_all(store));
+out:
   return status;
+}
+
+static ctm_status look_up(ctm_store *store, const char *kind, const char *value, size_t length, int64_t *number,
+                          ctm__number_list *all) {
+  ctm__identity_finder finder;
+  ctm_status status;
+  CTM__TRY(ctm__prepare(store, ctm__identity_find_row, &finder.row));
+  CTM__TRY(ctm__prepare(store, ctm__identity_find_generation, &finder.generation));
+  CTM__TRY(ctm__prepare(store, ctm__identity_find_block, &finder.block));
+  CTM__TRY(ctm__identity_find_by(&store->env, &finder, kind, value, length, number, all));
+out:
+  return status;
+}
+
+static bool cached(const struct ctm__identities *c, const char *kind, const char *value, size_t length,
+                   int64_t *number) {
+  int32_t kind_code = ctm__dictionary_find(&c->kinds, kind, strlen(kind));
+  if (kind_code < 0 || c->slot_count == 0) return false;
+  size_t slot = slot_of(c, kind_code, value, length);
+  if (c->slots[slot] == 0) return false;
+  *number = c->entries[c->slots[slot] - 1].number;
+  return true;
+}
+
+/* The highest number that was ever given, also to those that are forgotten. */
+#define HIGHEST_NUMBER                                                                                         \
+  "SELECT max(coalesce((SELECT max(number) FROM identities), 0), coalesce((SELECT value FROM meta WHERE key =" \
+  " 'identity_numbers'), 0), coalesce((SELECT value FROM meta WHERE key = 'highest_erased_identity'), 0))"
+
+ctm_status ctm__identity_highest(ctm__env *env, sqlite3 *db, int64_t *number) {
+  ctm_status status = ctm__sql_integer(env, db, HIGHEST_NUMBER, number);
+  if (status == CTM_OK && (*number < 0 || *number > INT32_MAX))
+    status = ctm__fail(env, CTM_CORRUPT, "the highest number of an identity is %lld", (long long)*number);
+  return status;
+}
+
+static ctm_status read_last_number(ctm_store *store) {
+  struct ctm__identities *c = store->identities;
+  int64_t highest = 0;
+  ctm_status status = CTM_OK;
+  if (c->last_number >= 0) return CTM_OK;
+  CTM__TRY(ctm__identity_highest(&store->env, store->db, &highest));
+  c->last_number = highest;
+out:
+  return status;
+}
+
+static ctm_status refuse_more(ctm__env *env) {
+  return ctm__fail(env, CTM_UNSUPPORTED, "more than 2147483647 identities");
 }
 
 ctm_status ctm__identity(ctm_store *store, const char *kind, const char *value, bool make, int64_t *number) {
   struct ctm__identities *c = store->identities;
   size_t length = strlen(value);
   sqlite3_stmt *statement;
-  ctm_status status;
+  ctm_status status = CTM_OK;
   *number = 0;
   if (kind == NULL) kind = "id";
-  for (int round = 0; round < 2; round++) {
-    int32_t kind_code = ctm__dictionary_find(&c->kinds, kind, strlen(kind));
-    if (kind_code >= 0 && c->slot_count > 0) {
-      size_t slot = slot_of(c, kind_code, value, length);
-      if (c->slots[slot] != 0) {
-        *number = c->entries[c->slots[slot] - 1].number;
-        return CTM_OK;
-      }
-    }
-    if (c->complete || !store->writing || ++c->misses < MISSES_BEFORE_LOADING) break;
-    CTM__TRY(load_all(store));
+  if (cached(c, kind, value, length, number)) return CTM_OK;
+  if (!c->complete) {
+    CTM__TRY(load_when_cheaper(store));
+    if (c->complete && cached(c, kind, value, length, number)) return CTM_OK;
   }
   if (!c->complete) {
-    CTM__TRY(select_number(store, kind, value, length, number));
+    CTM__TRY(look_up(store, kind, value, length, number, NULL));
     if (*number != 0) return keep(&store->env, c, kind, value, length, *number);
   }
   if (!make) return CTM_OK;
-  if (c->last_number < 0)
-    CTM__TRY(
-        ctm__sql_integer(&store->env, store->db,
-                         "SELECT max(coalesce((SELECT max(number) FROM identities), 0), coalesce((SELECT value FROM"
-                         " meta WHERE key = 'highest_erased_identity'), 0))",
-                         &c->last_number));
+  CTM__TRY(read_last_number(store));
+  if (c->last_number >= INT32_MAX) return refuse_more(&store->env);
   CTM__TRY(ctm__prepare(store, "INSERT INTO identities(number, kind, value) VALUES (?1, ?2, ?3)", &statement));
   sqlite3_bind_int64(statement, 1, c->last_number + 1);
   sqlite3_bind_text(statement, 2, kind, -1, SQLITE_STATIC);
@@ -184,23 +211,102 @@ out:
   return status;
 }
 
-/* ---- links --------------------------------------------------------------------------------------------------------
+/* ---- numbers --------------------------------------------------------------------------------------------------------
  */
 
+static ctm_status write_numbers(ctm_store *store, int64_t highest) {
+  sqlite3_stmt *statement;
+  ctm_status status;
+  CTM__TRY(ctm__prepare(store,
+                        "INSERT INTO meta(key, value) VALUES ('identity_numbers', ?1) ON CONFLICT(key) DO UPDATE SET"
+                        " value = excluded.value",
+                        &statement));
+  sqlite3_bind_int64(statement, 1, highest);
+  CTM__TRY(ctm__run(store, statement, "numbering identities"));
+out:
+  return status;
+}
+
+ctm_status ctm__identity_numbers_keep(ctm_store *store) {
+  ctm_status status;
+  store->identities->last_number = -1;
+  CTM__TRY(read_last_number(store));
+  CTM__TRY(write_numbers(store, store->identities->last_number));
+out:
+  return status;
+}
+
+ctm_status ctm__identities_reserve(ctm_store *store, int64_t count, int64_t *first) {
+  struct ctm__identities *c = store->identities;
+  ctm_status status;
+  CTM__TRY(read_last_number(store));
+  if (count < 0) return ctm__fail(&store->env, CTM_INTERNAL, "%lld identities are to be made", (long long)count);
+  if (count > INT32_MAX - c->last_number) return refuse_more(&store->env);
+  CTM__TRY(write_numbers(store, c->last_number + count));
+  *first = c->last_number + 1;
+  c->last_number += count;
+out:
+  return status;
+}
+
+ctm_status ctm__identities_unreserve(ctm_store *store, int64_t count, int64_t first) {
+  int64_t reserved, used;
+  ctm_status status;
+  if (count <= 0) return CTM_OK;
+  CTM__TRY(
+      ctm__sql_integer(&store->env, store->db, "SELECT value FROM meta WHERE key = 'identity_numbers'", &reserved));
+  if (reserved != first + count - 1) return CTM_OK;
+  CTM__TRY(ctm__sql_integer(&store->env, store->db,
+                            "SELECT max(coalesce((SELECT max(number) FROM identities), 0), coalesce((SELECT value FROM"
+                            " meta WHERE key = 'highest_erased_identity'), 0))",
+                            &used));
+  if (used >= first) return CTM_OK;
+  CTM__TRY(write_numbers(store, first - 1));
+  store->identities->last_number = -1;
+out:
+  return status;
+}
+
+/* ---- links ----------------------------------------------------------------------------------------------------------
+ * Memory and the table identity_links have what holds now: in the table every identity but the root itself points to
+ * the root, the lowest of its group; in memory a customer's number may itself point further down. The table
+ * identity_history has every change. */
+
+static size_t link_slot(const struct ctm__identities *c, int64_t identity) {
+  size_t mask = c->link_slots - 1, slot = (size_t)ctm__mix((uint64_t)identity) & mask;
+  while (c->links[slot].identity != 0 && c->links[slot].identity != identity) slot = (slot + 1) & mask;
+  return slot;
+}
+
 static ctm_status set_customer(ctm__env *env, struct ctm__identities *c, int64_t identity, int64_t customer) {
-  size_t old = c->customer_capacity;
-  int64_t *map = ctm__grow(env, c->customer, &c->customer_capacity, (size_t)identity + 1, sizeof *map);
-  if (map == NULL) return CTM_NOMEM;
-  c->customer = map;
-  if (c->customer_capacity > old) memset(map + old, 0, (c->customer_capacity - old) * sizeof *map);
-  map[identity] = customer;
+  if (c->link_count * 3 >= c->link_slots * 2) {
+    size_t old_slots = c->link_slots;
+    link *old = c->links, *links = ctm__calloc(env, old_slots > 0 ? old_slots * 2 : 64, sizeof *links);
+    if (links == NULL) return CTM_NOMEM;
+    c->links = links;
+    c->link_slots = old_slots > 0 ? old_slots * 2 : 64;
+    for (size_t i = 0; i < old_slots; i++)
+      if (old[i].identity != 0) links[link_slot(c, old[i].identity)] = old[i];
+    ctm__free(env, old);
+  }
+  link *l = &c->links[link_slot(c, identity)];
+  if (l->identity == 0) c->link_count++;
+  *l = (link){identity, customer};
   return CTM_OK;
+}
+
+static void forget_links(ctm__env *env, struct ctm__identities *c) {
+  ctm__free(env, c->links);
+  c->links = NULL;
+  c->link_count = c->link_slots = 0;
+  c->linked = false;
 }
 
 static ctm_status load_links(ctm_store *store) {
   struct ctm__identities *c = store->identities;
   sqlite3_stmt *statement;
   int code;
+  forget_links(&store->env, c);
   ctm_status status = ctm__prepare(store, "SELECT identity, customer FROM identity_links", &statement);
   if (status != CTM_OK) return status;
   while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
@@ -219,15 +325,34 @@ out:
   return status;
 }
 
-/* In memory a customer's number may itself point further down; on disk it never does. */
 static int64_t root_of(const struct ctm__identities *c, int64_t identity) {
-  while ((size_t)identity < c->customer_capacity && c->customer[identity] != 0) identity = c->customer[identity];
+  while (c->link_slots > 0) {
+    const link *l = &c->links[link_slot(c, identity)];
+    if (l->identity == 0) break;
+    identity = l->customer;
+  }
   return identity;
 }
 
 ctm_status ctm__identity_root(ctm_store *store, int64_t identity, int64_t *root) {
   ctm_status status = store->identities->linked ? CTM_OK : load_links(store);
   if (status == CTM_OK) *root = root_of(store->identities, identity);
+  return status;
+}
+
+/* The wall clock may be set back; the history's times are not. other 0: the identity stands alone. */
+static ctm_status write_history(ctm_store *store, int64_t identity, int64_t other) {
+  sqlite3_stmt *statement;
+  ctm_status status;
+  CTM__TRY(ctm__prepare(store,
+                        "INSERT INTO identity_history(time, identity, other) VALUES (max(?1, coalesce((SELECT time FROM"
+                        " identity_history ORDER BY number DESC LIMIT 1), ?1)), ?2, nullif(?3, 0))",
+                        &statement));
+  sqlite3_bind_int64(statement, 1, ctm__now());
+  sqlite3_bind_int64(statement, 2, identity);
+  sqlite3_bind_int64(statement, 3, other);
+  CTM__TRY(ctm__run(store, statement, "recording who is whom"));
+out:
   return status;
 }
 
@@ -248,26 +373,113 @@ ctm_status ctm__identity_link(ctm_store *store, int64_t a, int64_t b) {
   sqlite3_bind_int64(statement, 1, high);
   sqlite3_bind_int64(statement, 2, low);
   CTM__TRY(ctm__run(store, statement, "linking identities"));
+  CTM__TRY(write_history(store, high, low));
   CTM__TRY(set_customer(&store->env, c, high, low));
 out:
+  return status;
+}
+
+static ctm_status group_of(ctm_store *store, int64_t root, ctm__number_list *group) {
+  sqlite3_stmt *statement = NULL;
+  int code;
+  ctm_status status = ctm__prepare(
+      store, "SELECT ?1 UNION ALL SELECT identity FROM identity_links WHERE customer = ?1 ORDER BY 1", &statement);
+  if (status != CTM_OK) return status;
+  sqlite3_bind_int64(statement, 1, root);
+  while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+    int64_t *numbers = ctm__grow(&store->env, group->numbers, &group->capacity, group->count + 1, sizeof *numbers);
+    if (numbers == NULL) {
+      status = CTM_NOMEM;
+      goto out;
+    }
+    group->numbers = numbers;
+    numbers[group->count++] = sqlite3_column_int64(statement, 0);
+  }
+  if (code != SQLITE_DONE) status = ctm__sqlite_fail(&store->env, store->db, code, "reading who is whom");
+out:
+  ctm__done(statement);
+  return status;
+}
+
+/* Ascending numbers become one customer (again). The history says so too: that it follows from what was before need not
+ * hold once an identity between them is erased. */
+static ctm_status write_group(ctm_store *store, const int64_t *numbers, size_t count) {
+  sqlite3_stmt *statement;
+  ctm_status status = CTM_OK;
+  for (size_t i = 1; i < count; i++) {
+    CTM__TRY(ctm__prepare(store, "INSERT INTO identity_links(identity, customer) VALUES (?1, ?2)", &statement));
+    sqlite3_bind_int64(statement, 1, numbers[i]);
+    sqlite3_bind_int64(statement, 2, numbers[0]);
+    CTM__TRY(ctm__run(store, statement, "separating identities"));
+    CTM__TRY(write_history(store, numbers[i], numbers[0]));
+  }
+out:
+  return status;
+}
+
+ctm_status ctm__identity_unlink(ctm_store *store, const char *kind, const char *value) {
+  ctm__number_list own = {0}, group = {0};
+  sqlite3_stmt *statement;
+  int64_t number, root, *leaving = NULL;
+  size_t left = 0, stayed = 0;
+  ctm_status status;
+  if (kind == NULL) kind = "id";
+  CTM__TRY(look_up(store, kind, value, strlen(value), &number, &own));
+  if (number == 0) {
+    status = ctm__fail(&store->env, CTM_UNKNOWN, "there is no customer with the %.100s '%.100s'", kind, value);
+    goto out;
+  }
+  CTM__TRY(ctm__identity_root(store, number, &root));
+  CTM__TRY(group_of(store, root, &group));
+  leaving = ctm__alloc(&store->env, group.count * sizeof *leaving);
+  if (leaving == NULL) {
+    status = CTM_NOMEM;
+    goto out;
+  }
+  /* where loads met, an identity has several numbers: all leave, and stay one customer */
+  for (size_t i = 0; i < group.count; i++) {
+    bool leaves = false;
+    for (size_t k = 0; k < own.count && !leaves; k++) leaves = own.numbers[k] == group.numbers[i];
+    if (leaves)
+      leaving[left++] = group.numbers[i];
+    else
+      group.numbers[stayed++] = group.numbers[i];
+  }
+  if (stayed == 0) goto out; /* alone already */
+  CTM__TRY(ctm__prepare(store, "DELETE FROM identity_links WHERE customer = ?1", &statement));
+  sqlite3_bind_int64(statement, 1, root);
+  CTM__TRY(ctm__run(store, statement, "separating identities"));
+  for (size_t i = 0; i < left; i++) CTM__TRY(write_history(store, leaving[i], 0));
+  CTM__TRY(write_group(store, leaving, left));
+  CTM__TRY(write_group(store, group.numbers, stayed));
+out:
+  forget_links(&store->env, store->identities);
+  ctm__free(&store->env, own.numbers);
+  ctm__free(&store->env, group.numbers);
+  ctm__free(&store->env, leaving);
   return status;
 }
 
 /* ---- what is known of a customer ------------------------------------------------------------------------------------
  */
 
-static ctm_status next_sequence(ctm_store *store, int64_t *sequence) {
+ctm_status ctm__attribute_sequences(ctm_store *store, int64_t count, int64_t *first) {
   ctm_status status = CTM_OK;
   if (store->attribute_sequence < 0)
     status = ctm__sql_integer(&store->env, store->db,
                               "SELECT max(coalesce((SELECT max(sequence) FROM customer_attributes), 0),"
-                              " coalesce((SELECT max(sequence) FROM customer_segment), 0))",
+                              " coalesce((SELECT max(sequence) FROM customer_segment), 0),"
+                              " coalesce((SELECT value FROM meta WHERE key = 'attribute_sequence'), 0))",
                               &store->attribute_sequence);
-  if (status == CTM_OK)
-    *sequence = ++store->attribute_sequence;
-  else
+  if (status == CTM_OK && (count < 0 || store->attribute_sequence < 0 || store->attribute_sequence > INT64_MAX - count))
+    status = ctm__fail(&store->env, CTM_CORRUPT, "the order of what is known of customers has run out of numbers");
+  if (status != CTM_OK) {
     store->attribute_sequence = -1;
-  return status;
+    return status;
+  }
+  *first = store->attribute_sequence + 1;
+  store->attribute_sequence += count;
+  return CTM_OK;
 }
 
 ctm_status ctm__customer_write(ctm_store *store, int64_t identity, const ctm_attribute *attributes,
@@ -280,7 +492,7 @@ ctm_status ctm__customer_write(ctm_store *store, int64_t identity, const ctm_att
     const ctm_attribute *a = &attributes[i];
     if (codes[i] < 0) continue; /* removing what was never known */
     /* a removed value stays as NULL, with its sequence: it may be removed for another identity of the customer */
-    CTM__TRY(next_sequence(store, &sequence));
+    CTM__TRY(ctm__attribute_sequences(store, 1, &sequence));
     CTM__TRY(ctm__prepare(store,
                           "INSERT INTO customer_attributes(identity, attribute, value, sequence, load)"
                           " VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT(identity, attribute) DO UPDATE"
@@ -307,7 +519,7 @@ ctm_status ctm__customer_write(ctm_store *store, int64_t identity, const ctm_att
     if (status != CTM_OK) return status;
   }
   if (segment >= 0) {
-    CTM__TRY(next_sequence(store, &sequence));
+    CTM__TRY(ctm__attribute_sequences(store, 1, &sequence));
     CTM__TRY(
         ctm__prepare(store,
                      "INSERT INTO customer_segment(identity, segment, sequence, load) VALUES (?1, ?2, ?3, ?4)"

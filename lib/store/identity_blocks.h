@@ -18,7 +18,8 @@ ctm_status ctm__identity_blocks_write(ctm_store *store, int64_t run, const ctm__
  * numbers from now on: they are linked, so that it stays one customer. */
 ctm_status ctm__identity_blocks_publish(ctm_store *store, int64_t run);
 ctm_status ctm__identity_blocks_delete(ctm_store *store, int64_t run); /* of an unpublished run */
-/* One look-up in the file; *number 0: not there. */
+/* One look-up in the file, in rows and blocks; *number 0: not there. The number of an identity that has several may be
+ * any of them: they are one customer's. */
 ctm_status ctm__identity_blocks_find(ctm__env *env, sqlite3 *db, const char *kind, const char *value, size_t length,
                                      int64_t *number);
 /* Every identity, rows and blocks, in no order. */
@@ -32,7 +33,25 @@ ctm_status ctm__identities_forget(ctm_store *store, const int64_t *numbers, size
 ctm_status ctm__identities_reserve(ctm_store *store, int64_t count, int64_t *first);
 /* Give them back when nothing was given since. */
 ctm_status ctm__identities_unreserve(ctm_store *store, int64_t count, int64_t first);
-/* How many identities there are; exact, cheap. */
+/* How many numbers of identities there are; exact, cheap. */
 ctm_status ctm__identities_count(ctm__env *env, sqlite3 *db, int64_t *count);
+
+/* The highest number that was ever given, also to those that are forgotten. */
+ctm_status ctm__identity_highest(ctm__env *env, sqlite3 *db, int64_t *number);
+
+/* ---- private to identity.c and identity_blocks.c ---------------------------------------------------------------- */
+typedef struct ctm__number_list {
+  int64_t *numbers;
+  size_t count, capacity;
+} ctm__number_list;
+/* A look-up by statements that are prepared already, of these texts. `all` (may be NULL) gets every number. */
+extern const char ctm__identity_find_row[], ctm__identity_find_generation[], ctm__identity_find_block[];
+typedef struct ctm__identity_finder {
+  sqlite3_stmt *row, *generation, *block;
+} ctm__identity_finder;
+ctm_status ctm__identity_find_by(ctm__env *env, const ctm__identity_finder *finder, const char *kind, const char *value,
+                                 size_t length, int64_t *number, ctm__number_list *all);
+/* Write down the highest number ever given, before the row that has it goes. */
+ctm_status ctm__identity_numbers_keep(ctm_store *store);
 
 #endif

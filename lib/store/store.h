@@ -161,6 +161,8 @@ ctm_status ctm__identity(ctm_store *store, const char *kind, const char *value, 
 ctm_status ctm__identity_root(ctm_store *store, int64_t identity, int64_t *root);
 /* Two identities are one customer. */
 ctm_status ctm__identity_link(ctm_store *store, int64_t a, int64_t b);
+/* The identity is nobody's but its own from now on; CTM_UNKNOWN when there is none such. */
+ctm_status ctm__identity_unlink(ctm_store *store, const char *kind, const char *value);
 /* Attributes and segment of a customer under one of its identities, by a load or by hand (0); nothing is written when
  * it fails for its data. */
 ctm_status ctm__customer_write(ctm_store *store, int64_t identity, const ctm_attribute *attributes,
