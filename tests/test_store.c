@@ -439,7 +439,7 @@ static const struct {
      "itself linked"},
     {"UPDATE customer_attributes SET value = 'old'", "identity 1: an attribute"},
     {"UPDATE customer_segment SET segment = 9", "identity 1: its segment"},
-    {"DELETE FROM identities WHERE number = 1", "identity does not exist"},
+    {"DELETE FROM identities WHERE number = 1", "does not exist"},
     {"DELETE FROM meta WHERE key = 'format'", "format version"},
 };
 

@@ -1,8 +1,10 @@
-/* Everything that must hold in a store: SQLite's own checks, then what libctm relies on. */
+/* Everything that must hold in a store: SQLite's own checks, the catalogue and the journal; check_slabs.c and
+ * check_people.c have the rest. */
+#include "checking.h"
+
 #include <math.h>
 #include <stdlib.h>
 
-#include "store.h"
 #include "times.h"
 
 static ctm_status broken(ctm__env *env, const char *what, int64_t which) {
@@ -47,58 +49,98 @@ static ctm_status check_sqlite(ctm__env *env, sqlite3 *db) {
   return status;
 }
 
-/* Queries that must find nothing; what they find is named. */
-static const struct {
-  const char *sql, *what;
-} never[] = {
-    {"SELECT identity FROM identity_links WHERE customer >= identity",
-     "identity %lld is linked to a number that is not lower"},
-    {"SELECT a.identity FROM identity_links a JOIN identity_links b ON b.identity = a.customer",
-     "identity %lld is linked to one that is itself linked"},
-    {"SELECT number FROM identities WHERE number < 1 OR kind = '' OR value = ''",
-     "identity %lld is empty or misnumbered"},
+ctm_status ctm__check_queries(ctm__checking *c, const ctm__check_query *never, size_t count) {
+  ctm_status status = CTM_OK;
+  for (size_t i = 0; i < count && status == CTM_OK; i++) {
+    sqlite3_stmt *s = NULL;
+    int code = sqlite3_prepare_v2(c->db, never[i].sql, -1, &s, NULL);
+    if (code == SQLITE_OK && (code = sqlite3_step(s)) == SQLITE_ROW)
+      status = broken(c->env, never[i].what, sqlite3_column_int64(s, 0));
+    else if (code != SQLITE_DONE)
+      status = ctm__sqlite_fail(c->env, c->db, code, "checking what must hold");
+    sqlite3_finalize(s);
+  }
+  return status;
+}
+
+static const ctm__check_query never[] = {
     {"SELECT seq FROM texts WHERE seq NOT IN (SELECT seq FROM interactions)",
      "the text of interaction %lld has no interaction"},
-    {"SELECT i.seq FROM interactions i LEFT JOIN identities n ON n.number = i.identity"
-     " WHERE i.identity IS NOT NULL AND n.number IS NULL",
-     "interaction %lld: its identity does not exist"},
-    {"SELECT seq FROM interactions WHERE load < 0 OR (load > 0 AND load NOT IN (SELECT number FROM loads))",
-     "interaction %lld: its load does not exist"},
+    {"SELECT seq FROM interactions WHERE seq < 1", "interaction %lld: its place in the order is impossible"},
     {"SELECT seq FROM interactions WHERE flags NOT IN (0, 1)", "interaction %lld: it has unknown flags"},
     {"SELECT i.seq FROM interactions i LEFT JOIN texts t USING (seq)"
      " WHERE i.survey IS NOT NULL AND i.score IS NULL AND t.seq IS NULL",
      "interaction %lld: it names a survey without a score or a text"},
 };
 
-static ctm_status check_queries(ctm__env *env, sqlite3 *db) {
+/* ---- what several parts ask -----------------------------------------------------------------------------------------
+ */
+
+/* Nothing of a load that was undone may be left, so it counts as one that is not there. */
+static ctm_status read_loads(ctm__checking *c) {
+  sqlite3_stmt *s = NULL;
   ctm_status status = CTM_OK;
-  for (size_t i = 0; i < CTM__COUNT(never) && status == CTM_OK; i++) {
-    sqlite3_stmt *s = NULL;
-    int code = sqlite3_prepare_v2(db, never[i].sql, -1, &s, NULL);
-    if (code == SQLITE_OK && (code = sqlite3_step(s)) == SQLITE_ROW)
-      status = broken(env, never[i].what, sqlite3_column_int64(s, 0));
-    else if (code != SQLITE_DONE)
-      status = ctm__sqlite_fail(env, db, code, "checking what must hold");
-    sqlite3_finalize(s);
+  int code = sqlite3_prepare_v2(c->db, "SELECT number FROM loads WHERE undone IS NULL ORDER BY number", -1, &s, NULL);
+  while (code == SQLITE_OK || code == SQLITE_ROW) {
+    code = sqlite3_step(s);
+    if (code != SQLITE_ROW) break;
+    int64_t *loads = ctm__grow(c->env, c->loads, &c->load_capacity, c->load_count + 1, sizeof *loads);
+    if (loads == NULL) {
+      status = CTM_NOMEM;
+      goto out;
+    }
+    c->loads = loads;
+    loads[c->load_count++] = sqlite3_column_int64(s, 0);
   }
+  if (code != SQLITE_DONE) status = ctm__sqlite_fail(c->env, c->db, code, "reading loads");
+out:
+  sqlite3_finalize(s);
   return status;
 }
+
+static int compare_numbers(const void *a, const void *b) {
+  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return (x > y) - (x < y);
+}
+
+bool ctm__check_load_known(const ctm__checking *c, int64_t load) {
+  return c->load_count > 0 && bsearch(&load, c->loads, c->load_count, sizeof load, compare_numbers) != NULL;
+}
+
+bool ctm__check_identity_known(const ctm__checking *c, int64_t identity) {
+  return identity > 0 && (uint64_t)identity / 8 < c->identity_bytes &&
+         (c->identities[identity / 8] >> identity % 8 & 1) != 0;
+}
+
+bool ctm__check_fits(ctm_type column, ctm_type value) {
+  return column == value || (column == CTM_TYPE_REAL && value == CTM_TYPE_INT);
+}
+
+bool ctm__check_on_scale(const ctm__survey *survey, double score) {
+  double steps = (score - survey->min) / survey->step, most = (survey->max - survey->min) / survey->step;
+  return isfinite(steps) && fabs(steps - round(steps)) <= 1e-6 && round(steps) >= 0 && steps <= most + 1e-6;
+}
+
+bool ctm__check_integers(ctm_type type, int64_t low, int64_t high) {
+  switch (type) {
+    case CTM_TYPE_BOOL:
+      return low >= 0 && high <= 1;
+    case CTM_TYPE_TIME:
+      return low >= CTM__TIME_MIN && high <= CTM__TIME_MAX;
+    case CTM_TYPE_DATE: /* the days of the years 0001 to 9999 */
+      return low >= -719162 && high <= 2932896;
+    default:
+      return true;
+  }
+}
+
+/* ---- the journal ----------------------------------------------------------------------------------------------------
+ */
 
 static bool code_ok(sqlite3_stmt *s, int column, int32_t count, bool required) {
   if (sqlite3_column_type(s, column) == SQLITE_NULL) return !required;
   int64_t code = sqlite3_column_int64(s, column);
   return code >= 0 && code < count;
-}
-
-/* With room for rounding, as the catalogue has it. */
-static bool on_scale(const ctm__survey *survey, double score) {
-  double steps = (score - survey->min) / survey->step, most = (survey->max - survey->min) / survey->step;
-  return isfinite(steps) && fabs(steps - round(steps)) <= 1e-6 && round(steps) >= 0 && steps <= most + 1e-6;
-}
-
-/* Whether a value may stand in a column of this type; ints may in one that has widened. */
-static bool fits(ctm_type column, ctm_type value) {
-  return column == value || (column == CTM_TYPE_REAL && value == CTM_TYPE_INT);
 }
 
 static ctm_status check_attributes(ctm__env *env, const ctm__catalogue *k, const void *bytes, size_t length) {
@@ -110,7 +152,8 @@ static ctm_status check_attributes(ctm__env *env, const ctm__catalogue *k, const
     CTM__TRY(ctm__attribute_read(env, &r, &v));
     if (v.code >= k->attributes.count)
       return ctm__fail(env, CTM_CORRUPT, "attribute %d is not in the catalogue", (int)v.code);
-    if (!fits(k->attribute_type[v.code], v.type))
+    if (!ctm__check_fits(k->attribute_type[v.code], v.type) ||
+        !ctm__check_integers(k->attribute_type[v.code], v.integer, v.integer))
       return ctm__fail(env, CTM_CORRUPT, "attribute '%.100s' has another type than the catalogue says",
                        ctm__dictionary_text(&k->attributes, v.code));
   }
@@ -118,14 +161,15 @@ out:
   return status;
 }
 
-static ctm_status check_rows(ctm__env *env, sqlite3 *db, const ctm__catalogue *k) {
+static ctm_status check_rows(ctm__checking *c) {
+  ctm__env *env = c->env;
+  const ctm__catalogue *k = c->catalogue;
   sqlite3_stmt *s = NULL;
   ctm_status status = CTM_OK;
-  int code =
-      sqlite3_prepare_v2(db,
-                         "SELECT seq, time, touchpoint, channel, survey, score, about, value, attributes, case_id"
-                         " FROM interactions ORDER BY seq",
-                         -1, &s, NULL);
+  int code = sqlite3_prepare_v2(c->db,
+                                "SELECT seq, time, touchpoint, channel, survey, score, about, value, attributes,"
+                                " case_id, identity, load FROM interactions ORDER BY seq",
+                                -1, &s, NULL);
   while (code == SQLITE_OK || code == SQLITE_ROW) {
     code = sqlite3_step(s);
     if (code != SQLITE_ROW) break;
@@ -144,8 +188,12 @@ static ctm_status check_rows(ctm__env *env, sqlite3 *db, const ctm__catalogue *k
       what = "what it is about is not in the catalogue";
     else if (isinf(sqlite3_column_double(s, 7)))
       what = "its value is infinite";
-    else if (scored && !on_scale(&k->survey[sqlite3_column_int(s, 4)], sqlite3_column_double(s, 5)))
+    else if (scored && !ctm__check_on_scale(&k->survey[sqlite3_column_int(s, 4)], sqlite3_column_double(s, 5)))
       what = "its score is off the survey's scale";
+    else if (sqlite3_column_type(s, 10) != SQLITE_NULL && !ctm__check_identity_known(c, sqlite3_column_int64(s, 10)))
+      what = "its identity does not exist";
+    else if (sqlite3_column_int64(s, 11) != 0 && !ctm__check_load_known(c, sqlite3_column_int64(s, 11)))
+      what = "its load does not exist";
     if (what == NULL && sqlite3_column_type(s, 9) != SQLITE_NULL) {
       const char *name = (const char *)sqlite3_column_text(s, 9);
       size_t length = (size_t)sqlite3_column_bytes(s, 9);
@@ -164,63 +212,14 @@ static ctm_status check_rows(ctm__env *env, sqlite3 *db, const ctm__catalogue *k
       }
     }
   }
-  if (code != SQLITE_DONE) status = ctm__sqlite_fail(env, db, code, "checking interactions");
-out:
-  sqlite3_finalize(s);
-  return status;
-}
-
-static ctm_status check_customers(ctm__env *env, sqlite3 *db, const ctm__catalogue *k) {
-  sqlite3_stmt *s = NULL;
-  ctm_status status = CTM_OK;
-  int code = sqlite3_prepare_v2(db, "SELECT identity, attribute, value FROM customer_attributes", -1, &s, NULL);
-  while (code == SQLITE_OK || code == SQLITE_ROW) {
-    code = sqlite3_step(s);
-    if (code != SQLITE_ROW) break;
-    bool good = code_ok(s, 1, k->customer_attributes.count, true);
-    if (good) {
-      ctm_type type = k->customer_attribute_type[sqlite3_column_int(s, 1)];
-      switch (sqlite3_column_type(s, 2)) {
-        case SQLITE_NULL:
-          break;
-        case SQLITE_TEXT:
-          good = type == CTM_TYPE_TEXT;
-          break;
-        case SQLITE_FLOAT:
-          good = type == CTM_TYPE_REAL && isfinite(sqlite3_column_double(s, 2));
-          break;
-        case SQLITE_INTEGER:
-          good = type != CTM_TYPE_TEXT && type != CTM_TYPE_NULL;
-          break;
-        default:
-          good = false;
-      }
-    }
-    if (!good) {
-      status = broken(env, "identity %lld: an attribute is unknown or of the wrong type", sqlite3_column_int64(s, 0));
-      goto out;
-    }
-  }
-  if (code != SQLITE_DONE) status = ctm__sqlite_fail(env, db, code, "checking what is known of customers");
-  if (status != CTM_OK) goto out;
-  sqlite3_finalize(s);
-  s = NULL;
-  code = sqlite3_prepare_v2(db, "SELECT identity, segment FROM customer_segment", -1, &s, NULL);
-  while (code == SQLITE_OK || code == SQLITE_ROW) {
-    code = sqlite3_step(s);
-    if (code != SQLITE_ROW) break;
-    if (!code_ok(s, 1, k->segments.count, true)) {
-      status = broken(env, "identity %lld: its segment is not in the catalogue", sqlite3_column_int64(s, 0));
-      goto out;
-    }
-  }
-  if (code != SQLITE_DONE) status = ctm__sqlite_fail(env, db, code, "checking segments");
+  if (code != SQLITE_DONE) status = ctm__sqlite_fail(env, c->db, code, "checking interactions");
 out:
   sqlite3_finalize(s);
   return status;
 }
 
 ctm_status ctm_check(ctm_store *store) {
+  ctm__checking c = {0};
   ctm__catalogue catalogue;
   sqlite3 *db = NULL;
   int64_t version;
@@ -242,10 +241,19 @@ ctm_status ctm_check(ctm_store *store) {
     status = broken(env, "the catalogue's version is %lld, another than was committed", version);
     goto out;
   }
-  CTM__TRY(check_queries(env, db));
-  CTM__TRY(check_rows(env, db, &catalogue));
-  CTM__TRY(check_customers(env, db, &catalogue));
+  c.env = env;
+  c.db = db;
+  c.catalogue = &catalogue;
+  CTM__TRY(read_loads(&c));
+  CTM__TRY(ctm__check_identities(&c));
+  CTM__TRY(ctm__check_queries(&c, never, CTM__COUNT(never)));
+  CTM__TRY(check_rows(&c));
+  CTM__TRY(ctm__check_customer_values(&c));
+  CTM__TRY(ctm__check_runs(&c));
+  if (!store->is_frame) CTM__TRY(ctm__check_keys(&c, store->engine));
 out:
+  ctm__free(&store->env, c.identities);
+  ctm__free(&store->env, c.loads);
   ctm__catalogue_free(env, &catalogue);
   ctm__read_end(store, db);
   return ctm__leave(store, status);

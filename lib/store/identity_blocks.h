@@ -36,6 +36,9 @@ ctm_status ctm__identities_unreserve(ctm_store *store, int64_t count, int64_t fi
 /* How many numbers of identities there are; exact, cheap. */
 ctm_status ctm__identities_count(ctm__env *env, sqlite3 *db, int64_t *count);
 
+/* Every published block: in order, what its row says of it is so. */
+ctm_status ctm__identity_blocks_check(ctm__env *env, sqlite3 *db);
+
 /* The highest number that was ever given, also to those that are forgotten. */
 ctm_status ctm__identity_highest(ctm__env *env, sqlite3 *db, int64_t *number);
 

@@ -1,9 +1,10 @@
-/* How many, and the facts about a store. */
+/* How many, and the facts about a store. Nothing here reads columns: what runs and slabs say of themselves is exact. */
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "checking.h"
+#include "identity_blocks.h"
 #include "result.h"
-#include "store.h"
 #include "times.h"
 
 static ctm_status count_rows(ctm_store *store, sqlite3 *db, int64_t *count) {
@@ -12,9 +13,12 @@ static ctm_status count_rows(ctm_store *store, sqlite3 *db, int64_t *count) {
     *count = (int64_t)store->frame->rows;
     return CTM_OK;
   }
-  /* counting walks the whole journal: keep the answer until somebody commits */
+  /* counting walks the journal: keep the answer until somebody commits */
   if (store->count_generation != store->generation || store->count_data_version != store->data_version) {
-    CTM__TRY(ctm__sql_integer(&store->env, db, "SELECT count(*) FROM interactions", &store->count));
+    CTM__TRY(ctm__sql_integer(&store->env, db,
+                              "SELECT (SELECT count(*) FROM interactions) +"
+                              " (SELECT coalesce(sum(rows), 0) FROM runs WHERE state = 1)",
+                              &store->count));
     store->count_generation = store->generation;
     store->count_data_version = store->data_version;
   }
@@ -59,17 +63,24 @@ static ctm_status fact_int(ctm__env *env, ctm_result *r, const char *name, int64
   return fact(env, r, name, text);
 }
 
-/* ISO 8601; missing stays null. */
-static ctm_status fact_time(ctm__env *env, ctm_result *r, const char *name, int64_t time) {
-  char text[40];
+enum { TIME_TEXT = 40 };
+
+/* ISO 8601; false where there is no time. */
+static bool write_time(int64_t time, char text[TIME_TEXT]) {
   int32_t year, month, day;
-  if (time < CTM__TIME_MIN || time > CTM__TIME_MAX) return fact(env, r, name, NULL);
+  if (time < CTM__TIME_MIN || time > CTM__TIME_MAX) return false;
   int64_t days = ctm__floor_div(time, 86400 * CTM__SECOND), us = ctm__floor_mod(time, 86400 * CTM__SECOND);
   ctm__civil_from_days(days, &year, &month, &day);
-  snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", (int)year, (int)month, (int)day,
+  snprintf(text, TIME_TEXT, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", (int)year, (int)month, (int)day,
            (int)(us / (3600 * CTM__SECOND)), (int)(us / (60 * CTM__SECOND) % 60), (int)(us / CTM__SECOND % 60),
            (int)(us % CTM__SECOND));
-  return fact(env, r, name, text);
+  return true;
+}
+
+/* Missing stays null. */
+static ctm_status fact_time(ctm__env *env, ctm_result *r, const char *name, int64_t time) {
+  char text[TIME_TEXT];
+  return fact(env, r, name, write_time(time, text) ? text : NULL);
 }
 
 static ctm_status fact_sql(ctm__env *env, ctm_result *r, sqlite3 *db, const char *name, const char *sql) {
@@ -120,6 +131,28 @@ out:
   return status;
 }
 
+static ctm_status fact_count(ctm__env *env, ctm_result *r, sqlite3 *db, const char *name, const char *sql) {
+  int64_t number;
+  ctm_status status = ctm__sql_integer(env, db, sql, &number);
+  return status == CTM_OK ? fact_int(env, r, name, number) : status;
+}
+
+/* The least or the greatest time of the journal and the runs; CTM_NO_TIME when there is none. */
+static ctm_status find_time(ctm__env *env, sqlite3 *db, const char *sql, int64_t *time) {
+  sqlite3_stmt *s = NULL;
+  ctm_status status = CTM_OK;
+  int code = sqlite3_prepare_v2(db, sql, -1, &s, NULL);
+  *time = CTM_NO_TIME;
+  if (code == SQLITE_OK) code = sqlite3_step(s);
+  if (code == SQLITE_ROW) {
+    if (sqlite3_column_type(s, 0) != SQLITE_NULL) *time = sqlite3_column_int64(s, 0);
+  } else {
+    status = ctm__sqlite_fail(env, db, code, "looking for the first and last time");
+  }
+  sqlite3_finalize(s);
+  return status;
+}
+
 static ctm_status add_content_facts(ctm_store *store, sqlite3 *db, ctm_result *r) {
   ctm__env *env = &store->env;
   ctm_status status;
@@ -131,12 +164,19 @@ static ctm_status add_content_facts(ctm_store *store, sqlite3 *db, ctm_result *r
     first = number > 0 ? store->frame->min_time : CTM_NO_TIME;
     last = number > 0 ? store->frame->max_time : CTM_NO_TIME;
   } else {
-    CTM__TRY(fact_sql(env, r, db, "customers",
-                      "SELECT (SELECT count(*) FROM identities) - (SELECT count(*) FROM identity_links)"));
-    CTM__TRY(fact_sql(env, r, db, "identities", "SELECT count(*) FROM identities"));
-    CTM__TRY(ctm__sql_integer(env, db, "SELECT min(time) FROM interactions", &first));
-    CTM__TRY(ctm__sql_integer(env, db, "SELECT max(time) FROM interactions", &last));
-    if (number == 0) first = last = CTM_NO_TIME;
+    int64_t identities, linked;
+    CTM__TRY(ctm__identities_count(env, db, &identities));
+    CTM__TRY(ctm__sql_integer(env, db, "SELECT count(*) FROM identity_links", &linked));
+    CTM__TRY(fact_int(env, r, "customers", identities - linked));
+    CTM__TRY(fact_int(env, r, "identities", identities));
+    CTM__TRY(find_time(env, db,
+                       "SELECT min(t) FROM (SELECT min(time) t FROM interactions UNION ALL"
+                       " SELECT min(min_time) FROM runs WHERE state = 1)",
+                       &first));
+    CTM__TRY(find_time(env, db,
+                       "SELECT max(t) FROM (SELECT max(time) t FROM interactions UNION ALL"
+                       " SELECT max(max_time) FROM runs WHERE state = 1)",
+                       &last));
   }
   CTM__TRY(fact_sql(env, r, db, "touchpoints", "SELECT count(*) FROM touchpoints"));
   CTM__TRY(fact_sql(env, r, db, "channels", "SELECT count(*) FROM channels"));
@@ -146,6 +186,124 @@ static ctm_status add_content_facts(ctm_store *store, sqlite3 *db, ctm_result *r
   CTM__TRY(fact_time(env, r, "last_time", last));
   CTM__TRY(fact_sql(env, r, db, "catalogue_version", "SELECT value FROM meta WHERE key = 'catalogue_version'"));
 out:
+  return status;
+}
+
+/* ---- how it is stored -----------------------------------------------------------------------------------------------
+ */
+
+/* Bytes of every column over all slabs, by the column's number in the store. */
+static ctm_status sum_columns(ctm__env *env, const ctm__runs *runs, int64_t *bytes /* CTM__COLUMNS_MOST */) {
+  for (size_t i = 0; i < runs->count; i++) {
+    const ctm__run_place *run = &runs->run[i];
+    for (size_t k = 0; k < run->slab_count; k++) {
+      for (size_t j = 0; j < run->slabs[k].column_count; j++) {
+        const ctm__slab_column *c = &run->slabs[k].columns[j];
+        int32_t column = c->column, attribute = column - CTM__COLUMN_ATTRIBUTES;
+        if (attribute >= 0 && run->codes.attributes != NULL) {
+          attribute = attribute < run->codes.attribute_count ? run->codes.attributes[attribute] : -1;
+          column = attribute < 0 ? -1 : CTM__COLUMN_ATTRIBUTES + attribute;
+        }
+        if (column < 0 || column >= CTM__COLUMNS_MOST)
+          return ctm__fail(env, CTM_CORRUPT, "run %lld, slab %lld: it has a column that there is not",
+                           (long long)run->id, (long long)run->slabs[k].id);
+        bytes[column] += c->length;
+      }
+    }
+  }
+  return CTM_OK;
+}
+
+/* A run as a line of JSON: a window's open ends are null. */
+static ctm_status add_run(ctm__env *env, ctm_result *r, const ctm__run_place *run) {
+  char name[40], text[600], low[TIME_TEXT], high[TIME_TEXT], first[TIME_TEXT], last[TIME_TEXT];
+  int64_t bytes = 0;
+  for (size_t k = 0; k < run->slab_count; k++)
+    for (size_t j = 0; j < run->slabs[k].column_count; j++) bytes += run->slabs[k].columns[j].length;
+  bool has_low = write_time(run->window_low, low), has_high = write_time(run->window_high, high);
+  bool has_first = write_time(run->min_time, first), has_last = write_time(run->max_time, last);
+#define QUOTED(has, time) has ? "\"" : "", has ? time : "null", has ? "\"" : ""
+  snprintf(name, sizeof name, "run.%lld", (long long)run->id);
+  snprintf(text, sizeof text,
+           "{\"window_low\": %s%s%s, \"window_high\": %s%s%s, \"rank\": %lld, \"load\": %lld, \"rows\": %lld,"
+           " \"nobody\": %lld, \"first_time\": %s%s%s, \"last_time\": %s%s%s, \"slabs\": %zu, \"bytes\": %lld}",
+           QUOTED(has_low, low), QUOTED(has_high, high), (long long)run->rank, (long long)run->load,
+           (long long)run->rows, (long long)run->nobody, QUOTED(has_first, first), QUOTED(has_last, last),
+           run->slab_count, (long long)bytes);
+#undef QUOTED
+  return fact(env, r, name, text);
+}
+
+static ctm_status add_column_facts(ctm__env *env, ctm_result *r, const ctm__catalogue *k, const int64_t *bytes) {
+  ctm__text name = {0};
+  ctm_status status = CTM_OK;
+  for (int32_t column = 0; column < CTM__COLUMNS_MOST; column++) {
+    int32_t attribute = column - CTM__COLUMN_ATTRIBUTES;
+    if (bytes[column] == 0) continue;
+    name.length = 0;
+    if (attribute >= 0 && attribute < k->attributes.count) {
+      CTM__TRY(
+          ctm__text_addf(env, &name, "column_bytes.attribute.%s", ctm__dictionary_text(&k->attributes, attribute)));
+    } else {
+      char word[CTM__COLUMN_NAME];
+      ctm__column_name(k, column, word);
+      CTM__TRY(ctm__text_addf(env, &name, "column_bytes.%s", word));
+    }
+    CTM__TRY(fact_int(env, r, name.data, bytes[column]));
+  }
+out:
+  ctm__text_free(env, &name);
+  return status;
+}
+
+static ctm_status add_storage_facts(ctm_store *store, sqlite3 *db, ctm_result *r) {
+  ctm__env *env = &store->env;
+  ctm__runs *runs = NULL;
+  ctm__catalogue catalogue;
+  int64_t *bytes = NULL, number, windows = 0, slabs = 0, total = 0;
+  ctm_status status;
+  memset(&catalogue, 0, sizeof catalogue);
+  CTM__TRY(ctm__catalogue_read(env, db, &catalogue)); /* while a recorder writes, the copy in memory is ahead */
+  CTM__TRY(ctm__runs_read(env, db, &runs));
+  if ((bytes = ctm__calloc(env, CTM__COLUMNS_MOST, sizeof *bytes)) == NULL) {
+    status = CTM_NOMEM;
+    goto out;
+  }
+  CTM__TRY(sum_columns(env, runs, bytes));
+  for (size_t i = 0; i < runs->count; i++) {
+    windows += i == 0 || runs->run[i].window_low != runs->run[i - 1].window_low;
+    slabs += (int64_t)runs->run[i].slab_count;
+  }
+  for (int32_t column = 0; column < CTM__COLUMNS_MOST; column++) total += bytes[column];
+  CTM__TRY(fact_count(env, r, db, "journal_rows", "SELECT count(*) FROM interactions"));
+  CTM__TRY(fact_int(env, r, "windows", windows));
+  CTM__TRY(fact_int(env, r, "runs", (int64_t)runs->count));
+  CTM__TRY(fact_int(env, r, "slabs", slabs));
+  CTM__TRY(fact_int(env, r, "slab_interactions", runs->rows));
+  CTM__TRY(fact_count(env, r, db, "unpublished_runs", "SELECT count(*) FROM runs WHERE state = 0"));
+  CTM__TRY(fact_int(env, r, "column_bytes", total));
+  CTM__TRY(add_column_facts(env, r, &catalogue, bytes));
+  CTM__TRY(ctm__sql_integer(env, db, "SELECT sum(length(CAST(text AS BLOB))) FROM texts", &number));
+  CTM__TRY(fact_int(env, r, "text_bytes", number + bytes[CTM__COLUMN_TEXT]));
+  CTM__TRY(fact_count(env, r, db, "identity_bytes",
+                      "SELECT (SELECT coalesce(sum(length(bytes)), 0) FROM identity_blocks WHERE run = 0) +"
+                      " (SELECT coalesce(sum(length(CAST(kind AS BLOB)) + length(CAST(value AS BLOB))), 0)"
+                      " FROM identities)"));
+  CTM__TRY(fact_count(env, r, db, "customer_value_bytes",
+                      "SELECT sum(length(identities) + length(orders) + length(bytes)) FROM customer_values"
+                      " WHERE run = 0"));
+  CTM__TRY(fact_count(env, r, db, "free_bytes",
+                      "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size"));
+  for (size_t i = 0; i < runs->count; i++) CTM__TRY(add_run(env, r, &runs->run[i]));
+  CTM__TRY(fact_int(env, r, "size.slab_rows", (int64_t)store->sizes.slab_rows));
+  CTM__TRY(fact_int(env, r, "size.block_rows", (int64_t)store->sizes.block_rows));
+  CTM__TRY(fact_int(env, r, "size.run_rows", store->sizes.run_rows));
+  CTM__TRY(fact_int(env, r, "size.journal_rows", store->sizes.journal_rows));
+  CTM__TRY(fact_int(env, r, "size.cache_bytes", store->sizes.cache_bytes));
+out:
+  ctm__free(env, bytes);
+  ctm__runs_drop(runs);
+  ctm__catalogue_free(env, &catalogue);
   return status;
 }
 
@@ -171,6 +329,7 @@ ctm_status ctm_info(ctm_store *store, ctm_result **result) {
   CTM__TRY(fact(env, r, "sqlite_version", sqlite3_libversion()));
   CTM__TRY(add_file_facts(store, db, r));
   CTM__TRY(add_content_facts(store, db, r));
+  if (!store->is_frame) CTM__TRY(add_storage_facts(store, db, r));
   *result = r;
   r = NULL;
 out:

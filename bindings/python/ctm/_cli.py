@@ -658,10 +658,46 @@ def doctor(store: Annotated[str | None, typer.Argument(metavar="[STORE]", show_d
     if store is not None:
         with ctm.open(store, read_only=True) as opened:
             print()
-            _facts(opened.info())
+            _store_facts(opened.info())
             print()
             opened.check()
         print("The store is sound.")
+
+
+def _store_facts(info: dict[str, Any]) -> None:
+    """The facts, then a table of columns by size and one of runs by window."""
+    columns = {name.removeprefix("column_bytes."): int(value) for name, value in info.items() if "column_bytes." in name}
+    runs = [json.loads(value) | {"run": name[4:]} for name, value in info.items() if name.startswith("run.")]
+    _facts({name: value for name, value in info.items() if not name.startswith(("column_bytes.", "run."))})
+    rows = max(int(info.get("slab_interactions") or 0), 1)
+    if columns:
+        table = Table("column", "bytes", "bytes a row", "share", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for name, size in sorted(columns.items(), key=lambda item: (-item[1], item[0])):
+            table.add_row(Text(name), f"{size:,}", f"{size / rows:.2f}", f"{size / sum(columns.values()):.1%}")
+        print()
+        _print(table)
+    if runs:
+        heads = ("window", "run", "rows", "slabs", "bytes", "first", "last", "load")
+        table = Table(*heads, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for column in table.columns[2:5]:
+            column.justify = "right"
+        before = None
+        for run in runs:
+            window = (run["window_low"], run["window_high"])
+            shown = "" if window == before else f"{_second(window[0]) or '…'} – {_second(window[1]) or '…'}"
+            before = window
+            table.add_row(
+                shown, run["run"], f"{run['rows']:,}", str(run["slabs"]), f"{run['bytes']:,}",
+                _second(run["first_time"]), _second(run["last_time"]), str(run["load"] or ""),
+            )  # fmt: skip
+        print()
+        _print(table)
+
+
+def _second(time: str | None) -> str:
+    return "" if time is None else time[:19].replace("T", " ")
 
 
 @app.command("backup", rich_help_panel="Care")
