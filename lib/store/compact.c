@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 
+#include "identity_blocks.h"
 #include "journal_image.h"
 #include "merge.h"
 
@@ -380,7 +381,14 @@ static ctm_status compact(ctm_store *store, const ctm__compact_limits *limits, i
   ctm_status status;
   CTM__TRY(journal_ends(store, &first, &last));
   if (first != 0 && last - first + 1 >= least) CTM__TRY(compact_journal(store, INT64_MAX, &most, limits));
-  if (merges) CTM__TRY(merge_runs(store, &most, limits));
+  if (!merges) goto out;
+  CTM__TRY(merge_runs(store, &most, limits));
+  CTM__TRY(ctm__transaction_begin(store));
+  status = ctm__identities_compact(store, limits->everything);
+  if (status == CTM_OK)
+    status = ctm__write_commit(store);
+  else
+    ctm__write_rollback(store);
 out:
   return status;
 }

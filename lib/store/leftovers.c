@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "customer_values.h"
+#include "identity_blocks.h"
 #include "run_write.h"
 
 enum { SLABS_A_TRANSACTION = 64, FIELD_STARTED = 22 };
@@ -90,8 +92,6 @@ static ctm_status list(ctm_store *store, bool all, int64_t **runs, size_t *count
 /* One transaction of the deletion: first all that hangs on the run, its row last, so that what is left is found again.
  */
 static ctm_status collect_some(ctm_store *store, int64_t run, bool *left) {
-  static const char *const texts[] = {"DELETE FROM identity_blocks WHERE run = ?1",
-                                      "DELETE FROM customer_values WHERE run = ?1"};
   sqlite3_stmt *s;
   ctm_status status;
   CTM__TRY(ctm__transaction_begin(store));
@@ -106,13 +106,8 @@ static ctm_status collect_some(ctm_store *store, int64_t run, bool *left) {
     goto out;
   }
   if (code == SQLITE_ROW) {
-    for (size_t i = 0; i < CTM__COUNT(texts); i++) {
-      CTM__TRY(ctm__prepare(store, texts[i], &s));
-      sqlite3_bind_int64(s, 1, run);
-      status = ctm__run(store, s, "deleting what an unpublished run brought");
-      ctm__done(s);
-      if (status != CTM_OK) goto out;
-    }
+    CTM__TRY(ctm__identity_blocks_delete(store, run));
+    CTM__TRY(ctm__customer_values_delete(store, run));
     CTM__TRY(ctm__run_delete_part(store, run, SLABS_A_TRANSACTION, left));
   }
   return ctm__write_commit(store);

@@ -252,12 +252,10 @@ static ctm_status list_columns(ctm__env *env, const ctm__runs *runs, int64_t loa
 ctm_status ctm__runs_copy(ctm_store *store, const ctm__runs *inputs, const ctm__run_head *head, int64_t without,
                           ctm_progress progress, void *progress_data, int64_t *run, int64_t *rows) {
   ctm__env *env = &store->env;
-  ctm__source source = {.engine = store->engine,
-                        .runs = inputs,
-                        .attribute_type = store->catalogue.attribute_type,
-                        .attribute_count = store->catalogue.attributes.count};
+  ctm__source source = {.engine = store->engine, .runs = inputs, .attribute_count = store->catalogue.attributes.count};
   ctm__run_writer *writer = NULL;
   int32_t *columns = NULL;
+  ctm_type *types = NULL;
   jobs planned = {0};
   copy *c = NULL;
   ctm_status status;
@@ -266,6 +264,14 @@ ctm_status ctm__runs_copy(ctm_store *store, const ctm__runs *inputs, const ctm__
     status = CTM_NOMEM;
     goto out;
   }
+  /* a copy: the store's catalogue may be read again while workers are at work */
+  if ((types = ctm__alloc(env, (size_t)source.attribute_count * sizeof *types)) == NULL) {
+    status = CTM_NOMEM;
+    goto out;
+  }
+  if (source.attribute_count > 0)
+    memcpy(types, store->catalogue.attribute_type, (size_t)source.attribute_count * sizeof *types);
+  source.attribute_type = types;
   CTM__TRY(list_columns(env, inputs, head->load, source.attribute_count, &columns, &c->column_count, &c->load_column));
   CTM__TRY(jobs_plan(env, &source, store->sizes.slab_rows, &planned));
   c->source = &source;
@@ -303,6 +309,7 @@ out:
   }
   ctm__free(env, c);
   ctm__free(env, columns);
+  ctm__free(env, types);
   ctm__free(env, planned.list);
   return status;
 }

@@ -1,4 +1,5 @@
 /* Opening, closing, entering a store; option structs. */
+#include "run_write.h"
 #include "slab.h"
 #include "store.h"
 
@@ -309,6 +310,11 @@ static ctm_status open_checked(ctm__env *env, const char *path, const ctm_open_o
     CTM__TRY(open_file(store, &is_new));
   }
   CTM__TRY(set_up(store, options, is_new));
+  /* what cannot be taken away now is no reason not to open the store */
+  if (ctm__leftovers_collect(store, false) == CTM_NOMEM) {
+    status = CTM_NOMEM;
+    goto out;
+  }
   store->engine->db = store->db;
   store->engine->immutable = store->immutable;
   store->engine->busy_timeout_ms = store->busy_timeout_ms;

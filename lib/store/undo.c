@@ -1,5 +1,6 @@
 /* Taking a load out again. */
 #include "compact.h"
+#include "customer_values.h"
 
 /* Whether the load may be undone. */
 static ctm_status look(ctm_store *store, int64_t load) {
@@ -24,13 +25,12 @@ static ctm_status take_out(ctm_store *store, int64_t load) {
   static const char *const texts[] = {
       "DELETE FROM texts WHERE seq IN (SELECT seq FROM interactions WHERE load = ?1)",
       "DELETE FROM interactions WHERE load = ?1",
-      "DELETE FROM customer_attributes WHERE load = ?1",
-      "DELETE FROM customer_segment WHERE load = ?1",
       "UPDATE loads SET undone = ?2 WHERE number = ?1",
   };
   ctm_status status;
   CTM__TRY(look(store, load));
   CTM__TRY(ctm__sequence_keep(store, 0));
+  CTM__TRY(ctm__customer_values_undo(store, load));
   for (size_t i = 0; i < CTM__COUNT(texts); i++) {
     sqlite3_stmt *s;
     CTM__TRY(ctm__prepare(store, texts[i], &s));
