@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "catalogue_edit.h"
+#include "identity_blocks.h"
 #include "result.h"
 #include "scan.h"
 
@@ -83,14 +84,7 @@ static const list lists[] = {
      "SELECT name, type FROM attributes WHERE of_customer = 1 ORDER BY name"},
     {"customers",
      {{"customer", CTM_TYPE_TEXT}, {"kind", CTM_TYPE_TEXT}, {"identities", CTM_TYPE_INT}, {"segment", CTM_TYPE_TEXT}},
-     /* A customer is the lowest of its identities; the segment put last, under whichever of them, holds. */
-     "SELECT i.value, i.kind, 1 + (SELECT count(*) FROM identity_links l WHERE l.customer = i.number),"
-     " (SELECT g.name FROM customer_segment s JOIN segments g ON g.code = s.segment WHERE s.identity = i.number"
-     "   OR s.identity IN (SELECT l.identity FROM identity_links l WHERE l.customer = i.number)"
-     "  ORDER BY s.sequence DESC LIMIT 1),"
-     " i.number" /* no column of the result */
-     " FROM identities i WHERE NOT EXISTS (SELECT 1 FROM identity_links l WHERE l.identity = i.number)"
-     " ORDER BY i.value, i.kind"},
+     NULL /* see list_customers */},
     {"loads",
      {{"load", CTM_TYPE_INT},
       {"source", CTM_TYPE_TEXT},
@@ -144,16 +138,19 @@ static void resolve_top(sqlite3_stmt *s, ctm_result *r) {
   ctm__result_set_int(r, 6, ctm__survey_default_top(&survey));
 }
 
-/* Segments by condition hold the customers that measures see: they are asked of a scan. */
+/* Customers as a snapshot knows them; segments by condition are asked of a scan. */
 typedef struct conditions {
-  ctm__snapshot *snapshot; /* NULL: there are no conditions */
+  ctm_store *store;
+  ctm__snapshot *snapshot; /* NULL: of a frame without conditions */
   ctm__scan scan;
+  bool scanned;
+  const int32_t *segments; /* by customer number; NULL: nobody has one */
 } conditions;
 
 static void conditions_close(ctm__env *env, conditions *c) {
   if (c->snapshot == NULL) return;
-  ctm__scan_close(env, &c->scan);
-  ctm__snapshot_drop(c->snapshot);
+  if (c->scanned) ctm__scan_close(env, &c->scan);
+  ctm__snapshot_end(c->store, c->snapshot);
   c->snapshot = NULL;
 }
 
@@ -163,24 +160,28 @@ static ctm_status conditions_open(ctm_store *store, conditions *c, ctm_result *r
   bool any = false;
   ctm_status status;
   memset(c, 0, sizeof *c);
+  c->store = store;
   CTM__TRY(ctm__refresh(store));
   for (int32_t i = 0; i < store->catalogue.segments.count; i++) any = any || store->catalogue.segment_where[i] != NULL;
-  if (!any || (store->is_frame && store->frame == NULL)) return CTM_OK;
-  CTM__TRY(ctm__snapshot_take(store, &c->snapshot, NULL, NULL));
+  if (store->is_frame && (!any || store->frame == NULL)) return CTM_OK;
+  CTM__TRY(ctm__snapshot_begin(store, CTM_NO_TIME, NULL, NULL, &c->snapshot));
+  CTM__TRY(ctm__snapshot_segments(env, c->snapshot, &c->segments));
+  if (!any) return CTM_OK;
   CTM__TRY(ctm__scan_open(env, c->snapshot, &everything, &c->scan));
+  c->scanned = true;
   status = ctm__scan_segments(env, &c->scan);
-  if (status == CTM_UNKNOWN || status == CTM_TYPE || status == CTM_SYNTAX) {
+  if (status == CTM_OK)
+    c->segments = c->scan.segments;
+  else if (status == CTM_UNKNOWN || status == CTM_TYPE || status == CTM_SYNTAX)
     /* A condition about an attribute that nobody has yet is no reason to hide the customers. */
     status = ctm__result_note(env, r, "segments by condition are left out: %s", env->error.message);
-    conditions_close(env, c);
-  }
 out:
   return status;
 }
 
 /* The segment of the snapshot's customer, or NULL. */
 static const char *segment_of(const conditions *c, int64_t customer) {
-  int32_t segment = c->snapshot == NULL || customer < 0 ? -1 : c->scan.segments[customer];
+  int32_t segment = c->segments == NULL || customer < 0 ? -1 : c->segments[customer];
   return segment < 0 ? NULL : ctm__dictionary_text(&c->snapshot->catalogue.segments, segment);
 }
 
@@ -216,12 +217,90 @@ out:
   return status;
 }
 
-/* A customer that was not put into a segment by name: the first one whose condition holds. */
-static ctm_status set_segment(ctm__env *env, const conditions *c, sqlite3_stmt *s, ctm_result *r) {
-  int64_t identity = sqlite3_column_int64(s, 4);
-  if (c->snapshot == NULL || sqlite3_column_type(s, 3) != SQLITE_NULL) return CTM_OK;
-  if (c->snapshot->identity_customer == NULL || identity < 0 || identity >= c->snapshot->identity_count) return CTM_OK;
-  return ctm__result_set_text(env, r, 3, segment_of(c, c->snapshot->identity_customer[identity]));
+/* A customer by its first identity; texts lie in `bytes`, a NUL behind each. */
+typedef struct store_customer {
+  const char *value, *kind;
+  size_t value_at, kind_at;
+  int64_t number;
+} store_customer;
+
+typedef struct store_customers {
+  const ctm__who *who;
+  store_customer *list;
+  size_t count, capacity;
+  char *bytes;
+  size_t length, bytes_capacity;
+} store_customers;
+
+static ctm_status keep_text(ctm__env *env, store_customers *c, const char *text, size_t length, size_t *at) {
+  char *bytes = ctm__grow(env, c->bytes, &c->bytes_capacity, c->length + length + 1, 1);
+  if (bytes == NULL) return CTM_NOMEM;
+  c->bytes = bytes;
+  memcpy(bytes + c->length, text, length);
+  bytes[c->length + length] = '\0';
+  *at = c->length;
+  c->length += length + 1;
+  return CTM_OK;
+}
+
+static ctm_status gather_customer(void *context, ctm__env *env, const ctm__identity_entry *entry) {
+  store_customers *c = context;
+  store_customer *grown, *made;
+  ctm_status status;
+  if (entry->number < 1 || entry->number >= c->who->identities) return CTM_OK;
+  if (c->who->root != NULL && c->who->root[entry->number] != entry->number) return CTM_OK;
+  grown = ctm__grow(env, c->list, &c->capacity, c->count + 1, sizeof *grown);
+  if (grown == NULL) return CTM_NOMEM;
+  c->list = grown;
+  made = &grown[c->count];
+  made->number = entry->number;
+  CTM__TRY(keep_text(env, c, entry->value, entry->length, &made->value_at));
+  CTM__TRY(keep_text(env, c, entry->kind, strlen(entry->kind), &made->kind_at));
+  c->count++;
+out:
+  return status;
+}
+
+static int by_value(const void *a, const void *b) {
+  const store_customer *x = a, *y = b;
+  int order = strcmp(x->value, y->value);
+  return order != 0 ? order : strcmp(x->kind, y->kind);
+}
+
+/* How many identities a customer has. */
+static int64_t identities_of(const ctm__who *who, int64_t customer) {
+  size_t low = 0, high = who->group_count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (who->roots[middle] < customer)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low < who->group_count && who->roots[low] == customer ? 1 + who->starts[low + 1] - who->starts[low] : 1;
+}
+
+/* By name; a customer is the first of its identities. */
+static ctm_status list_customers(ctm__env *env, const conditions *c, ctm_result *r) {
+  store_customers all = {.who = c->snapshot->who};
+  ctm_status status;
+  CTM__TRY(ctm__identities_each(env, c->snapshot->db, gather_customer, &all));
+  for (size_t i = 0; i < all.count; i++) {
+    all.list[i].value = all.bytes + all.list[i].value_at;
+    all.list[i].kind = all.bytes + all.list[i].kind_at;
+  }
+  if (all.count > 0) qsort(all.list, all.count, sizeof *all.list, by_value);
+  for (size_t i = 0; i < all.count; i++) {
+    CTM__TRY(ctm__result_row(env, r));
+    CTM__TRY(ctm__result_set_text(env, r, 0, all.list[i].value));
+    CTM__TRY(ctm__result_set_text(env, r, 1, all.list[i].kind));
+    ctm__result_set_int(r, 2, identities_of(all.who, all.list[i].number));
+    CTM__TRY(ctm__result_set_text(env, r, 3, segment_of(c, all.list[i].number)));
+  }
+out:
+  ctm__free(env, all.list);
+  ctm__free(env, all.bytes);
+  return status;
 }
 
 static ctm_status run_list(ctm_store *store, const list *l, ctm_result *r) {
@@ -235,8 +314,8 @@ static ctm_status run_list(ctm_store *store, const list *l, ctm_result *r) {
   ctm_status status;
   CTM__TRY(add_columns(env, l, r, &columns));
   if (customers) CTM__TRY(conditions_open(store, &conditional, r));
-  if (customers && store->is_frame) {
-    status = list_frame_customers(env, store, &conditional, r);
+  if (customers) {
+    status = store->is_frame ? list_frame_customers(env, store, &conditional, r) : list_customers(env, &conditional, r);
     goto out;
   }
   CTM__TRY(ctm__read_begin(store, &db));
@@ -246,7 +325,6 @@ static ctm_status run_list(ctm_store *store, const list *l, ctm_result *r) {
     if (code != SQLITE_ROW) break;
     CTM__TRY(add_row(env, l, columns, statement, r));
     if (surveys) resolve_top(statement, r);
-    if (customers) CTM__TRY(set_segment(env, &conditional, statement, r));
   }
   if (code != SQLITE_DONE) status = ctm__sqlite_fail(env, db, code, "listing");
 out:

@@ -149,7 +149,7 @@ static ctm_status bind(ctm__env *env, ctm__bound *bound) {
     scan->time_low = bound->since;
   if (bound->until != CTM_NO_TIME && (scan->time_high == CTM_NO_TIME || scan->time_high > bound->until))
     scan->time_high = bound->until;
-  return scan->table->value != NULL ? ctm__scan_value(env, scan, &p->value) : CTM_OK;
+  return ctm__snapshot_has(scan->snapshot, CTM__COLUMN_VALUE) ? ctm__scan_value(env, scan, &p->value) : CTM_OK;
 }
 
 static void unbind(ctm__env *env, ctm__bound *bound) {

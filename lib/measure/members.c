@@ -78,6 +78,25 @@ out:
   return status;
 }
 
+/* A frame's labels stand in its table, which needs no lock. */
+static ctm_status list_members(ctm__env *env, ctm__snapshot *snapshot, const uint8_t *behind, ctm_result *list) {
+  const ctm__table *t = snapshot->table;
+  const ctm__labels *labels = NULL;
+  ctm_status status = CTM_OK;
+  if (t == NULL) CTM__TRY(ctm__snapshot_labels(env, snapshot, &labels));
+  for (int64_t i = 0; i < snapshot->customer_numbers; i++) {
+    const char *label;
+    if (!behind[i]) continue;
+    if (t == NULL && labels->starts[i] == labels->starts[i + 1])
+      return ctm__fail(env, CTM_STALE, "a customer behind this row is no longer in the store");
+    label = t != NULL ? ctm__dictionary_text(t->labels, t->customer_label[i]) : labels->bytes + labels->starts[i];
+    CTM__TRY(ctm__result_row(env, list));
+    CTM__TRY(ctm__result_set_text(env, list, 0, label));
+  }
+out:
+  return status;
+}
+
 ctm_status ctm_result_customers(const ctm_result *result, int64_t row, ctm_result **customers, ctm_error *error) {
   ctm__env env;
   const recipe *back;
@@ -85,7 +104,7 @@ ctm_status ctm_result_customers(const ctm_result *result, int64_t row, ctm_resul
   ctm_state *state = NULL;
   ctm_result *list = NULL;
   uint8_t *behind = NULL;
-  const ctm__table *t;
+  bool awake = false;
   ctm_status status;
   ctm__env_init(&env, result != NULL ? &result->env.alloc : NULL);
   if (customers != NULL) *customers = NULL;
@@ -99,27 +118,25 @@ ctm_status ctm_result_customers(const ctm_result *result, int64_t row, ctm_resul
     ctm__fail(&env, CTM_UNSUPPORTED, "the rows of this result are not about customers, or it was merged from parts");
     return ctm__error_copy(error, &env);
   }
-  t = back->snapshot->table;
   CTM__TRY(ctm__query_parse(&env, back->measure, back->json, back->snapshot->time_zone_path, &query));
   CTM__TRY(ctm__state_make(&env, query, back->snapshot->time_zone_path, &state));
   state->collect = true;
   state->members.tag = result->member_tag[row];
+  CTM__TRY(ctm__snapshot_wake(&env, back->snapshot));
+  awake = true;
   CTM__TRY(ctm__state_feed_snapshot(&env, state, back->snapshot, NULL, NULL));
-  behind = ctm__calloc(&env, t->customers + 1, 1);
+  behind = ctm__calloc(&env, (size_t)back->snapshot->customer_numbers + 1, 1);
   status = behind != NULL ? CTM_OK : CTM_NOMEM;
   if (status != CTM_OK) goto out;
   CTM__TRY(mark_members(&env, result, row, back, state, behind));
   CTM__TRY(ctm__result_new(&env, "customers", &list));
   CTM__TRY(ctm__result_column_add(&env, list, "customer", CTM_TYPE_TEXT, NULL));
-  for (size_t i = 0; i < t->customers; i++) {
-    if (!behind[i]) continue;
-    CTM__TRY(ctm__result_row(&env, list));
-    CTM__TRY(ctm__result_set_text(&env, list, 0, ctm__dictionary_text(t->labels, t->customer_label[i])));
-  }
+  CTM__TRY(list_members(&env, back->snapshot, behind, list));
   CTM__TRY(ctm__result_provenance(&env, list, result->provenance));
   *customers = list;
   list = NULL;
 out:
+  if (awake) ctm__snapshot_wake_end(back->snapshot);
   ctm_result_free(list);
   ctm__free(&env, behind);
   ctm__state_drop(&env, state);

@@ -164,7 +164,8 @@ static ctm_status bind(ctm__env *env, ctm__bound *bound) {
     if (strcmp(bound->dimensions[d].name, "survey") == 0) b->own_column = false;
   }
   b->about = -1;
-  if (b->by_touchpoint && scan->table->about != NULL) CTM__TRY(ctm__scan_about(env, scan, &b->about));
+  if (b->by_touchpoint && ctm__snapshot_has(scan->snapshot, CTM__COLUMN_ABOUT))
+    CTM__TRY(ctm__scan_about(env, scan, &b->about));
   CTM__TRY(ctm__bound_dimension(env, bound, &survey));
   survey->kind = CTM__DIMENSION_FREE;
   survey->name = "survey";
@@ -173,7 +174,7 @@ static ctm_status bind(ctm__env *env, ctm__bound *bound) {
   survey->cardinality = c->surveys.count;
   if (o->which == CTM_WHICH_LATEST && bound->query->selection.period != NULL) {
     ctm__period period;
-    const ctm__table *t = scan->table;
+    const ctm__snapshot *t = scan->snapshot;
     CTM__TRY(ctm__query_period(env, bound->query, &period));
     CTM__TRY(ctm__calendar_make(env, period, scan->week_start, scan->zone, t->rows > 0 ? t->min_time : 0,
                                 t->rows > 0 ? t->max_time : 0, &b->calendar));

@@ -54,16 +54,15 @@ ctm_status ctm_state_feed(ctm_state *state, ctm_store *store, ctm_error *error) 
     ctm_last_error(store, error);
     return status;
   }
-  status = ctm__snapshot_take(store, &snapshot, NULL, NULL);
-  if (status != CTM_OK && error != NULL) *error = store->env.error;
-  ctm__leave(store, status);
+  status = ctm__snapshot_begin(store, CTM_NO_TIME, NULL, NULL, &snapshot);
   if (status == CTM_OK) {
     status = take_zone_path(state, snapshot->time_zone_path);
     if (status == CTM_OK) status = ctm__state_feed_snapshot(&state->env, state, snapshot, NULL, NULL);
-    if (status != CTM_OK) ctm__error_copy(error, &state->env);
+    if (status != CTM_OK) store->env.error = state->env.error;
   }
-  ctm__snapshot_drop(snapshot);
-  return status;
+  ctm__snapshot_end(store, snapshot);
+  if (status != CTM_OK && error != NULL) *error = store->env.error;
+  return ctm__leave(store, status);
 }
 
 ctm_status ctm_state_merge(ctm_state *state, const ctm_state *from, ctm_error *error) {

@@ -72,7 +72,7 @@ static ctm_status bind(ctm__env *env, ctm__bound *b, const ctm__query *q, ctm__s
   b->scan = scan;
   b->since = s->since;
   b->until = s->until;
-  b->as_of = s->as_of != CTM_NO_TIME ? s->as_of : scan->table->rows > 0 ? scan->table->max_time : CTM_NO_TIME;
+  b->as_of = s->as_of != CTM_NO_TIME ? s->as_of : scan->snapshot->max_time;
   if (s->as_of == CTM_NO_TIME && s->until != CTM_NO_TIME && b->as_of > s->until) b->as_of = s->until;
   b->dimensions = ctm__calloc(env, s->by_count + 1 + (size_t)q->measure->own_dimensions + 1, sizeof *b->dimensions);
   if (b->dimensions == NULL) return CTM_NOMEM;
@@ -161,7 +161,6 @@ static void worker_end(ctm__env *env, ctm__worker *w, const ctm__query *q) {
 
 ctm_status ctm__state_feed_snapshot(ctm__env *env, ctm_state *s, ctm__snapshot *snapshot, ctm_progress progress,
                                     void *progress_data) {
-  const ctm__table *t = snapshot->table;
   ctm__scan scan;
   ctm__bound bound = {.query = s->query};
   ctm__worker *workers = NULL;
@@ -169,9 +168,10 @@ ctm_status ctm__state_feed_snapshot(ctm__env *env, ctm_state *s, ctm__snapshot *
   crew all;
   ctm_status status;
   if (count == 0) count = ctm__processors();
-  if ((uint64_t)count > t->rows / 4096 + 1) count = (int32_t)(t->rows / 4096 + 1); /* threads cost some 20 µs */
+  if (count > snapshot->rows / 4096 + 1) count = (int32_t)(snapshot->rows / 4096 + 1); /* threads cost some 20 µs */
   status = ctm__scan_open(env, snapshot, &s->query->selection, &scan);
   if (status != CTM_OK) return status;
+  scan.workers = count;
   CTM__TRY(bind(env, &bound, s->query, &scan));
   for (int32_t d = 0; d < bound.dimension_count; d++) {
     ctm_type type = s->groups.types[d];
@@ -191,11 +191,12 @@ ctm_status ctm__state_feed_snapshot(ctm__env *env, ctm_state *s, ctm__snapshot *
   s->broken = true; /* until all is in */
   for (int32_t d = 0; d < bound.dimension_count; d++) s->groups.types[d] = bound.dimensions[d].type;
   for (int32_t i = 0; i < count; i++) CTM__TRY(absorb(env, s, &bound, &workers[i]));
-  s->customers += (int64_t)t->customers;
-  s->rows += (int64_t)t->rows;
-  s->nobody += (int64_t)(t->rows - t->known_rows);
-  s->date_only |= t->date_only;
-  if (t->rows > 0 && (s->last_time == CTM_NO_TIME || t->max_time > s->last_time)) s->last_time = t->max_time;
+  s->customers += scan.customers;
+  s->rows += snapshot->rows;
+  s->nobody += snapshot->nobody;
+  s->date_only |= snapshot->date_only;
+  if (snapshot->rows > 0 && (s->last_time == CTM_NO_TIME || snapshot->max_time > s->last_time))
+    s->last_time = snapshot->max_time;
   s->broken = false;
 out:
   for (int32_t i = 0; workers != NULL && i < count; i++) worker_end(env, &workers[i], s->query);

@@ -26,7 +26,20 @@ static ctm_status check(ctm__env *env, const ctm__query *q) {
 
 enum { TIME, TOUCHPOINT, CHANNEL, STAGE, VALUE, SURVEY, SCORE, ABOUT, TEXT, CASE, FIXED };
 
-static ctm_status columns(ctm__env *env, const ctm__table *t, ctm_result *r) {
+/* Attributes have the table's places in a frame, the catalogue's codes in a store. */
+static int32_t attributes_of(const ctm__snapshot *s) {
+  return s->table != NULL ? (int32_t)s->table->attribute_count : s->catalogue.attributes.count;
+}
+
+static const char *attribute_name(const ctm__snapshot *s, int32_t i) {
+  return s->table != NULL ? s->table->attributes[i].name : ctm__dictionary_text(&s->catalogue.attributes, i);
+}
+
+static ctm_type attribute_type(const ctm__snapshot *s, int32_t i) {
+  return s->table != NULL ? s->table->attributes[i].type : s->catalogue.attribute_type[i];
+}
+
+static ctm_status columns(ctm__env *env, const ctm__snapshot *s, ctm_result *r) {
   static const struct {
     const char *name;
     ctm_type type;
@@ -36,26 +49,75 @@ static ctm_status columns(ctm__env *env, const ctm__table *t, ctm_result *r) {
                     {"case", CTM_TYPE_TEXT}};
   ctm_status status = CTM_OK;
   for (size_t i = 0; i < FIXED; i++) CTM__TRY(ctm__result_column_add(env, r, fixed[i].name, fixed[i].type, NULL));
-  for (size_t i = 0; i < t->attribute_count; i++)
-    CTM__TRY(ctm__result_column_add(env, r, t->attributes[i].name, t->attributes[i].type, NULL));
+  for (int32_t i = 0; i < attributes_of(s); i++)
+    CTM__TRY(ctm__result_column_add(env, r, attribute_name(s, i), attribute_type(s, i), NULL));
 out:
   return status;
+}
+
+/* ---- one history ---------------------------------------------------------------------------------------------------
+ */
+
+/* Where the columns of the answer come from: slots of the scan, -1 where nothing has a value. */
+typedef struct history {
+  ctm__scan *scan;
+  const ctm__batch *batch;
+  const ctm__batches *stream; /* of a store */
+  int32_t touchpoint, channel, value, survey, score, about, text, case_id;
+  int32_t *attributes;
+} history;
+
+static ctm_status slot_of(ctm__env *env, ctm__scan *scan, int32_t column, int32_t *slot) {
+  *slot = -1;
+  return ctm__snapshot_has(scan->snapshot, column) ? ctm__scan_column(env, scan, column, slot) : CTM_OK;
+}
+
+static ctm_status take_slots(ctm__env *env, history *h) {
+  ctm__scan *scan = h->scan;
+  int32_t count = attributes_of(scan->snapshot);
+  ctm_status status;
+  CTM__TRY(ctm__scan_touchpoint(env, scan, &h->touchpoint));
+  CTM__TRY(slot_of(env, scan, CTM__COLUMN_CHANNEL, &h->channel));
+  CTM__TRY(slot_of(env, scan, CTM__COLUMN_VALUE, &h->value));
+  CTM__TRY(slot_of(env, scan, CTM__COLUMN_SURVEY, &h->survey));
+  CTM__TRY(slot_of(env, scan, CTM__COLUMN_SCORE, &h->score));
+  CTM__TRY(slot_of(env, scan, CTM__COLUMN_ABOUT, &h->about));
+  CTM__TRY(slot_of(env, scan, CTM__COLUMN_TEXT, &h->text));
+  CTM__TRY(slot_of(env, scan, CTM__COLUMN_CASE, &h->case_id));
+  h->attributes = ctm__alloc(env, ((size_t)count + 1) * sizeof *h->attributes);
+  if (h->attributes == NULL) return CTM_NOMEM;
+  for (int32_t i = 0; i < count; i++) CTM__TRY(slot_of(env, scan, CTM__COLUMN_ATTRIBUTES + i, &h->attributes[i]));
+out:
+  return status;
+}
+
+static int32_t code_at(const history *h, int32_t slot, uint64_t row) {
+  return slot >= 0 ? h->batch->slots[slot].codes[row] : -1;
 }
 
 static ctm_status set_code(ctm__env *env, ctm_result *r, int32_t column, const ctm__dictionary *d, int32_t code) {
   return code < 0 || d == NULL ? CTM_OK : ctm__result_set_text(env, r, column, ctm__dictionary_text(d, code));
 }
 
-static int32_t code_at(const int32_t *codes, uint64_t row) {
-  return codes != NULL ? codes[row] : -1;
+/* A text: of a frame by the table's dictionary, else by the one that was read with it. */
+static ctm_status set_text(ctm__env *env, ctm_result *r, int32_t column, const history *h, int32_t slot, uint64_t row,
+                           const ctm__dictionary *of_table) {
+  if (slot < 0) return CTM_OK;
+  return set_code(env, r, column, h->stream != NULL ? ctm__batches_texts(h->stream, slot) : of_table,
+                  code_at(h, slot, row));
 }
 
-static ctm_status set_attribute(ctm__env *env, ctm_result *r, int32_t column, const ctm__column *c, uint64_t row) {
-  switch (c->type) {
+static ctm_status set_attribute(ctm__env *env, ctm_result *r, int32_t attribute, const history *h, uint64_t row) {
+  const ctm__snapshot *snapshot = h->scan->snapshot;
+  int32_t slot = h->attributes[attribute], column = FIXED + attribute;
+  const ctm__slot *s = slot >= 0 ? &h->batch->slots[slot] : NULL;
+  if (s == NULL) return CTM_OK;
+  switch (attribute_type(snapshot, attribute)) {
     case CTM_TYPE_TEXT:
-      return set_code(env, r, column, c->dictionary, code_at(c->codes, row));
+      return set_text(env, r, column, h, slot, row,
+                      snapshot->table != NULL ? snapshot->table->attributes[attribute].dictionary : NULL);
     case CTM_TYPE_REAL:
-      if (c->reals != NULL) ctm__result_set_real(r, column, c->reals[row]);
+      ctm__result_set_real(r, column, s->reals[row]);
       return CTM_OK;
     case CTM_TYPE_NULL:
     case CTM_TYPE_BOOL:
@@ -63,61 +125,84 @@ static ctm_status set_attribute(ctm__env *env, ctm_result *r, int32_t column, co
     case CTM_TYPE_TIME:
     case CTM_TYPE_DATE:
     default:
-      if (c->ints != NULL && (c->present == NULL || c->present[row])) ctm__result_set_int(r, column, c->ints[row]);
+      if (s->ints != NULL && (s->present == NULL || s->present[row])) ctm__result_set_int(r, column, s->ints[row]);
       return CTM_OK;
   }
 }
 
-static ctm_status add_row(ctm__env *env, const ctm__snapshot *snapshot, uint64_t row, ctm_result *r) {
-  const ctm__table *t = snapshot->table;
-  const ctm__catalogue *c = &snapshot->catalogue;
-  int32_t touchpoint = t->touchpoint[row], channel = code_at(t->channel, row);
+static ctm_status add_row(ctm__env *env, const history *h, uint64_t row, ctm_result *r) {
+  const ctm__table *t = h->scan->table;
+  const ctm__catalogue *c = h->scan->catalogue;
+  int32_t touchpoint = code_at(h, h->touchpoint, row), channel = code_at(h, h->channel, row);
   ctm_status status;
   if (channel < 0) channel = c->touchpoint.channel[touchpoint];
   CTM__TRY(ctm__result_row(env, r));
-  ctm__result_set_int(r, TIME, t->time[row]);
+  ctm__result_set_int(r, TIME, h->batch->time[row]);
   CTM__TRY(set_code(env, r, TOUCHPOINT, &c->touchpoints, touchpoint));
   CTM__TRY(set_code(env, r, CHANNEL, &c->channels, channel));
   CTM__TRY(set_code(env, r, STAGE, &c->stages, c->touchpoint.stage[touchpoint]));
-  if (t->value != NULL) ctm__result_set_real(r, VALUE, t->value[row]);
-  CTM__TRY(set_code(env, r, SURVEY, &c->surveys, code_at(t->survey, row)));
-  if (t->score != NULL) ctm__result_set_real(r, SCORE, t->score[row]);
-  CTM__TRY(set_code(env, r, ABOUT, &c->touchpoints, code_at(t->about, row)));
-  CTM__TRY(set_code(env, r, TEXT, t->texts, code_at(t->text, row)));
-  CTM__TRY(set_code(env, r, CASE, t->cases, code_at(t->case_id, row)));
-  for (size_t i = 0; i < t->attribute_count; i++)
-    CTM__TRY(set_attribute(env, r, FIXED + (int32_t)i, &t->attributes[i], row));
+  if (h->value >= 0) ctm__result_set_real(r, VALUE, h->batch->slots[h->value].reals[row]);
+  CTM__TRY(set_code(env, r, SURVEY, &c->surveys, code_at(h, h->survey, row)));
+  if (h->score >= 0) ctm__result_set_real(r, SCORE, h->batch->slots[h->score].reals[row]);
+  CTM__TRY(set_code(env, r, ABOUT, &c->touchpoints, code_at(h, h->about, row)));
+  CTM__TRY(set_text(env, r, TEXT, h, h->text, row, t != NULL ? t->texts : NULL));
+  CTM__TRY(set_text(env, r, CASE, h, h->case_id, row, t != NULL ? t->cases : NULL));
+  for (int32_t i = 0; i < attributes_of(h->scan->snapshot); i++) CTM__TRY(set_attribute(env, r, i, h, row));
 out:
   return status;
 }
 
 /* The rows of a history that the selection leaves. */
-static ctm_status add_history(ctm__env *env, ctm__scan *scan, const ctm__query *q, uint64_t number, ctm_result *r) {
+static ctm_status add_rows(ctm__env *env, const history *h, const ctm__query *q, ctm_result *r) {
   const timeline_options *o = q->options;
   const ctm_selection *s = &q->selection;
-  const ctm__table *t = scan->table;
-  const uint64_t *starts = t->starts + number;
-  size_t rows = (size_t)(starts[1] - starts[0]);
-  ctm__batch batch = {
-      .histories = 1, .starts = starts, .first_customer = (uint32_t)number, .time = t->time, .slots = scan->slots};
+  const ctm__batch *batch = h->batch;
+  uint64_t first = batch->starts[0];
+  size_t rows = (size_t)(batch->starts[1] - first);
   uint8_t *keep = ctm__alloc(env, rows);
   int64_t left = 0;
   ctm_status status = keep != NULL ? CTM_OK : CTM_NOMEM;
   if (status != CTM_OK) goto out;
   memset(keep, 1, rows);
-  if (scan->where != NULL) CTM__TRY(ctm__where_eval(env, scan->where, &batch, keep));
+  if (h->scan->where != NULL) CTM__TRY(ctm__where_eval(env, h->scan->where, batch, keep));
   for (size_t i = 0; i < rows; i++) {
-    int64_t time = t->time[starts[0] + i];
+    int64_t time = batch->time[first + i];
     keep[i] &= (s->since == CTM_NO_TIME || time >= s->since) && (s->until == CTM_NO_TIME || time < s->until);
     left += keep[i];
   }
   for (size_t i = 0; i < rows; i++) {
     if (!keep[i]) continue;
-    if (o->limit == 0 || left <= o->limit) CTM__TRY(add_row(env, scan->snapshot, starts[0] + i, r));
+    if (o->limit == 0 || left <= o->limit) CTM__TRY(add_row(env, h, first + i, r));
     left--;
   }
 out:
   ctm__free(env, keep);
+  return status;
+}
+
+static ctm_status add_history(ctm__env *env, ctm__scan *scan, const ctm__query *q, int64_t number, ctm_result *r) {
+  const ctm__table *t = scan->table;
+  history h = {.scan = scan};
+  ctm__batches *stream = NULL;
+  ctm__batch batch = {0};
+  ctm_status status;
+  CTM__TRY(take_slots(env, &h));
+  if (t != NULL) {
+    batch = (ctm__batch){.histories = 1,
+                         .starts = t->starts + number,
+                         .first_customer = (uint32_t)number,
+                         .time = t->time,
+                         .slots = scan->slots};
+  } else {
+    CTM__TRY(ctm__batches_new(env, scan, false, &stream));
+    CTM__TRY(ctm__batches_read(env, stream, number, number + 1, &batch));
+  }
+  h.batch = &batch;
+  h.stream = stream;
+  if (batch.histories > 0) status = add_rows(env, &h, q, r);
+out:
+  ctm__batches_free(env, stream);
+  ctm__free(env, h.attributes);
   return status;
 }
 
@@ -126,9 +211,8 @@ static ctm_status provenance(ctm__env *env, const ctm__query *q, const ctm__snap
   ctm_status status;
   CTM__TRY(ctm__text_addf(env, &t,
                           "{\"measure\": \"timeline\", \"options\": %s, \"as_of\": null, \"library\": \"libctm %s\", "
-                          "\"interactions\": %llu, \"customers\": %llu, \"store\": ",
-                          q->json, ctm_version(), (unsigned long long)snapshot->table->rows,
-                          (unsigned long long)snapshot->table->customers));
+                          "\"interactions\": %lld, \"store\": ",
+                          q->json, ctm_version(), (long long)snapshot->rows));
   CTM__TRY(ctm__json_quote(env, &t, snapshot->store_name));
   CTM__TRY(ctm__text_addf(env, &t, ", \"last_sequence\": %lld, \"catalogue_version\": %lld}",
                           (long long)snapshot->last_sequence, (long long)snapshot->catalogue.version));
@@ -139,8 +223,8 @@ out:
 }
 
 /* The customer's number, or -1 for one who is known and has no interaction. */
-static ctm_status find_customer(ctm__env *env, ctm_store *store, const timeline_options *o,
-                                const ctm__snapshot *snapshot, int64_t *number) {
+static ctm_status find_customer(ctm__env *env, ctm_store *store, const timeline_options *o, ctm__snapshot *snapshot,
+                                int64_t *number) {
   int64_t identity = 0;
   ctm_status status;
   CTM__TRY(ctm__customer_number(store, snapshot, o->kind, o->customer, number));
@@ -163,9 +247,9 @@ ctm_status ctm__timeline_run(ctm__env *env, ctm_store *store, const ctm__query *
   CTM__TRY(find_customer(env, store, query->options, snapshot, &number));
   CTM__TRY(ctm__scan_open(env, snapshot, &query->selection, &scan));
   CTM__TRY(ctm__result_new(env, "timeline", &r));
-  CTM__TRY(columns(env, snapshot->table, r));
-  if (number >= 0) CTM__TRY(add_history(env, &scan, query, (uint64_t)number, r));
-  if (snapshot->table->date_only)
+  CTM__TRY(columns(env, snapshot, r));
+  if (number >= 0) CTM__TRY(add_history(env, &scan, query, number, r));
+  if (snapshot->date_only)
     CTM__TRY(ctm__result_note(env, r, "some times are dates only: within a day the order is that of recording"));
   CTM__TRY(provenance(env, query, snapshot, r));
   *result = r;

@@ -64,6 +64,32 @@ out:
   return status;
 }
 
+static ctm_status bind_frame(ctm__env *env, ctm__scan *scan, const ctm__field *field, ctm__dimension *d) {
+  const ctm__slot *slot = &scan->slots[field->slot];
+  ctm__column column = {.type = field->type, .ints = slot->ints, .present = slot->present, .reals = slot->reals};
+  const int32_t *codes;
+  ctm_status status = bind_numbers(env, scan, &column, scan->table->rows, d, &codes);
+  if (status != CTM_OK) return status;
+  if (scan->slot_count == CTM__MOST_SLOTS)
+    return ctm__fail(env, CTM_UNSUPPORTED, "a question may use at most %d columns", CTM__MOST_SLOTS);
+  scan->slots[scan->slot_count] = (ctm__slot){.codes = codes};
+  scan->sources[scan->slot_count] = (ctm__slot_source){.column = -1};
+  d->slot = scan->slot_count++;
+  return CTM_OK;
+}
+
+static ctm_status bind_store(ctm__env *env, ctm__scan *scan, const ctm__field *field, ctm__dimension *d) {
+  const void *values;
+  ctm_status status = ctm__scan_coded(env, scan, field->slot, field->type, &d->slot);
+  if (status != CTM_OK) return status;
+  values = ctm__coding_values(scan->sources[d->slot].coding, &d->cardinality);
+  if (field->type == CTM_TYPE_REAL)
+    d->reals = values;
+  else
+    d->ints = values;
+  return CTM_OK;
+}
+
 ctm_status ctm__dimension_bind(ctm__env *env, ctm__scan *scan, const char *name, ctm__dimension *d) {
   ctm__field field;
   ctm_status status;
@@ -86,25 +112,14 @@ ctm_status ctm__dimension_bind(ctm__env *env, ctm__scan *scan, const char *name,
   if (field.is_time)
     return ctm__fail(env, CTM_INVALID,
                      "by=\"time\" would make a group of every moment: say period=\"day\" or the like");
-  if (field.of_customer) return bind_numbers(env, scan, &field.by_customer, scan->table->customers, d, &d->by_customer);
-  {
-    const ctm__slot *slot = &scan->slots[field.slot];
-    ctm__column column = {.type = field.type, .ints = slot->ints, .present = slot->present, .reals = slot->reals};
-    const int32_t *codes;
-    status = bind_numbers(env, scan, &column, scan->table->rows, d, &codes);
-    if (status != CTM_OK) return status;
-    if (scan->slot_count == CTM__MOST_SLOTS)
-      return ctm__fail(env, CTM_UNSUPPORTED, "a question may use at most %d columns", CTM__MOST_SLOTS);
-    scan->slots[scan->slot_count] = (ctm__slot){.codes = codes};
-    scan->slot_keys[scan->slot_count] = codes;
-    d->slot = scan->slot_count++;
-  }
-  return CTM_OK;
+  if (field.of_customer)
+    return bind_numbers(env, scan, &field.by_customer, (size_t)scan->snapshot->customer_numbers, d, &d->by_customer);
+  return scan->table != NULL ? bind_frame(env, scan, &field, d) : bind_store(env, scan, &field, d);
 }
 
 ctm_status ctm__dimension_period(ctm__env *env, ctm__scan *scan, const char *name, ctm__period period,
                                  ctm__dimension *d) {
-  const ctm__table *t = scan->table;
+  const ctm__snapshot *t = scan->snapshot;
   ctm_status status;
   memset(d, 0, sizeof *d);
   d->kind = CTM__DIMENSION_PERIOD;

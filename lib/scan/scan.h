@@ -1,4 +1,5 @@
-/* Scanning: which interactions (selection), in histories, in batches, by workers. */
+/* Scanning: which interactions (selection), in histories, in batches, by workers. A frame's batches are parts of its
+ * table; a store's are read range by range (range.h), only the columns that are asked for. */
 #ifndef CTM_SCAN_H
 #define CTM_SCAN_H
 
@@ -59,17 +60,31 @@ void ctm__where_free(ctm__env *env, ctm__where *where);
 /* ---- scan (scan.c) ---- */
 enum { CTM__MOST_SLOTS = 96 };
 
+/* Numbers as codes by value, for grouping by them. */
+typedef struct ctm__coding ctm__coding;
+
+/* Where a slot's values come from in a store. */
+typedef struct ctm__slot_source {
+  int32_t column;      /* CTM__COLUMN_… */
+  bool mixed;          /* channels: recorded, else the touchpoint's */
+  ctm__texts *texts;   /* TEXTS over the whole store, where their codes must mean the same in all batches; owned */
+  ctm__coding *coding; /* codes instead of the column's numbers; owned */
+} ctm__slot_source;
+
 typedef struct ctm__scan {
   ctm__snapshot *snapshot; /* borrowed */
-  const ctm__table *table;
+  const ctm__table *table; /* of a frame; NULL: a store's ranges are read */
   const ctm__catalogue *catalogue;
   ctm__zone *zone;
   int32_t week_start;
   ctm__where *where;                /* NULL: all */
   int64_t time_low, time_high;      /* only rows with low <= time < high; CTM_NO_TIME: no limit */
-  ctm__slot slots[CTM__MOST_SLOTS]; /* whole-table arrays */
-  const void *slot_keys[CTM__MOST_SLOTS];
+  ctm__slot slots[CTM__MOST_SLOTS]; /* of a frame: whole-table arrays */
+  ctm__slot_source sources[CTM__MOST_SLOTS];
   int32_t slot_count;
+  ctm__source source;    /* of a store */
+  int32_t workers;       /* for what is read before the scan itself */
+  int64_t customers;     /* set by ctm__scan_run: with an interaction, whatever `where` and times say */
   ctm__dictionary types; /* names of the five types */
   int32_t *segments;     /* by customer: named, else by condition; made when first asked for */
   bool segments_made;
@@ -95,10 +110,39 @@ ctm_status ctm__scan_score(ctm__env *env, ctm__scan *scan, int32_t *slot);
 ctm_status ctm__scan_value(ctm__env *env, ctm__scan *scan, int32_t *slot);
 ctm_status ctm__scan_about(ctm__env *env, ctm__scan *scan, int32_t *slot);
 ctm_status ctm__scan_case(ctm__env *env, ctm__scan *scan, int32_t *slot);
+/* Any other by its number; an attribute's is CTM__COLUMN_ATTRIBUTES + its code (in a frame: its place). Texts in a
+ * store have codes of the batch's own dictionary (ctm__batches_texts) unless a name of `where` or `by` made them the
+ * same in all batches. */
+ctm_status ctm__scan_column(ctm__env *env, ctm__scan *scan, int32_t column, int32_t *slot);
+/* ---- batches, one reader a thread (batches.c) ---- */
+typedef struct ctm__batches ctm__batches;
+/* `times`: leave out rows beyond the scan's times (then histories beyond them are not seen either). Of a store. */
+ctm_status ctm__batches_new(ctm__env *env, const ctm__scan *scan, bool times, ctm__batches **stream);
+/* Histories of customers low … high - 1, not filtered; valid until the next read. */
+ctm_status ctm__batches_read(ctm__env *env, ctm__batches *stream, int64_t low, int64_t high, ctm__batch *batch);
+/* Rows of nobody, piece by piece; *end when there is no such piece. */
+ctm_status ctm__batches_nobody(ctm__env *env, ctm__batches *stream, size_t piece, ctm__batch *batch, bool *end);
+/* The texts of a slot's codes in the batch read last. */
+const ctm__dictionary *ctm__batches_texts(const ctm__batches *stream, int32_t slot);
+void ctm__batches_free(ctm__env *env, ctm__batches *stream); /* NULL is fine */
 
-/* Feed every batch of the table to `feed`, by `workers` threads. `feed` is called with the worker's number; each
- * worker's calls come one after another. The first failure stops all and is returned in env. Progress comes on the
- * calling thread. */
+/* ---- numbers of a store as codes (coding.c) ---- */
+/* A slot of codes by value over a column of numbers: its values are looked through first. Zeroes are one value. */
+ctm_status ctm__scan_coded(ctm__env *env, ctm__scan *scan, int32_t slot, ctm_type type, int32_t *coded);
+/* int64_t or double by code; lives as long as the scan. */
+const void *ctm__coding_values(const ctm__coding *coding, int32_t *count);
+/* What one thread looked up lately. */
+typedef struct ctm__recent_codes {
+  int64_t bits[256];
+  int32_t codes[256]; /* -1: nothing is kept here */
+} ctm__recent_codes;
+void ctm__coding_codes(const ctm__coding *coding, const ctm__slot *slot, size_t rows, ctm__recent_codes *recent,
+                       int32_t *codes);
+void ctm__coding_free(ctm__env *env, ctm__coding *coding); /* NULL is fine */
+
+/* ---- all batches to workers (scan_run.c) ----
+ * Feed every batch to `feed`, by `workers` threads. `feed` is called with the worker's number; each worker's calls come
+ * one after another. The first failure stops all and is returned in env. Progress comes on the calling thread. */
 typedef ctm_status (*ctm__feed)(void *context, int32_t worker, ctm__env *env, const ctm__batch *batch);
 ctm_status ctm__scan_run(ctm__env *env, ctm__scan *scan, int32_t workers, ctm_progress progress, void *progress_data,
                          ctm__feed feed, void *context);

@@ -29,10 +29,13 @@ typedef struct ctm__snapshot {
   int64_t min_time, max_time; /* CTM_NO_TIME when empty */
   bool date_only;
   int64_t customer_numbers; /* one above the highest */
+  int64_t customers;        /* that have an interaction; -1: not yet counted (a scan does) */
   int64_t last_sequence;    /* for provenance */
 
   struct ctm__shared_table *shared; /* private */
-  struct ctm__people *people;       /* private: what is known of customers */
+  struct ctm__people *people;       /* private: what is known of customers, once asked for (people.c) */
+  sqlite3 *db;                      /* private: in a read transaction, during ctm__snapshot_begin … _end */
+  bool woken;                       /* private: ctm__snapshot_wake began that transaction */
 } ctm__snapshot;
 
 void ctm__snapshot_keep(ctm__snapshot *snapshot);
@@ -40,13 +43,21 @@ void ctm__snapshot_drop(ctm__snapshot *snapshot); /* NULL is fine; any thread */
 /* The newest snapshot, with one reference for the caller. Cheap when nothing has changed. Callers hold the store. */
 ctm_status ctm__snapshot_take(struct ctm_store *store, ctm__snapshot **snapshot, ctm_progress progress,
                               void *progress_data);
+/* The same inside a read transaction that stays open until the end, so that slabs cannot go while they are read. With
+ * `identities_as_of` who is whom is as of that time (CTM_NO_TIME: now). When begin fails, do not end. */
+ctm_status ctm__snapshot_begin(struct ctm_store *store, int64_t identities_as_of, ctm_progress progress,
+                               void *progress_data, ctm__snapshot **snapshot);
+void ctm__snapshot_end(struct ctm_store *store, ctm__snapshot *snapshot); /* drops it; NULL is fine */
+/* The same for a result, whose store may be closed (ctm__engine_wake). Of frames nothing is needed. */
+ctm_status ctm__snapshot_wake(ctm__env *env, ctm__snapshot *snapshot);
+void ctm__snapshot_wake_end(ctm__snapshot *snapshot);
 /* As a store's readers want it (engine … attribute types); only of stores. */
 ctm__source ctm__snapshot_source(const ctm__snapshot *snapshot);
 /* Does any interaction have a value in this column (CTM__COLUMN_…)? Frames and stores. */
 bool ctm__snapshot_has(const ctm__snapshot *snapshot, int32_t column);
 
-/* ---- what is known of customers; callers hold the store. Arrays by customer number live as long as the snapshot. ----
- */
+/* ---- what is known of customers; between begin (or wake) and end. Arrays by customer number live as long as the
+ * snapshot. ---- */
 typedef struct ctm__labels {
   const char *bytes;
   const uint64_t *starts; /* customer_numbers + 1; an empty text: no such customer */
@@ -61,5 +72,8 @@ ctm_status ctm__snapshot_segments(ctm__env *env, ctm__snapshot *snapshot, const 
 /* The customer's number, -1 when unknown. Identities of kind "id" when kind is NULL. */
 ctm_status ctm__customer_number(struct ctm_store *store, ctm__snapshot *snapshot, const char *kind, const char *value,
                                 int64_t *number);
+
+/* ---- private to people.c and snapshot.c ---- */
+void ctm__people_free(ctm__env *env, struct ctm__people *people); /* NULL is fine */
 
 #endif

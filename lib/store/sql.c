@@ -172,8 +172,11 @@ static bool any_condition(const ctm__catalogue *k) {
 /* Whom conditions put into which segment is asked of a scan, outside the statement's transaction. */
 static ctm_status segments_open(query *q) {
   static const ctm_selection everything = CTM_SELECTION_INIT;
+  ctm__snapshot *reading = NULL;
   ctm_status status;
-  CTM__TRY(ctm__snapshot_take(q->store, &q->snapshot, q->progress, q->progress_data));
+  CTM__TRY(ctm__snapshot_begin(q->store, CTM_NO_TIME, q->progress, q->progress_data, &reading));
+  q->snapshot = reading;
+  ctm__snapshot_keep(reading);
   memset(&q->scan, 0, sizeof q->scan);
   q->scanned = true;
   CTM__TRY(ctm__scan_open(q->env, q->snapshot, &everything, &q->scan));
@@ -182,13 +185,14 @@ static ctm_status segments_open(query *q) {
     /* A condition about an attribute that nobody has yet is no reason to hide the customers. */
     ctm__free(q->env, q->note);
     q->note = ctm__strdup(q->env, q->env->error.message);
-    return q->note != NULL ? CTM_OK : CTM_NOMEM;
+    status = q->note != NULL ? CTM_OK : CTM_NOMEM;
+    goto out;
   }
-  if (status != CTM_OK) return status;
+  if (status != CTM_OK) goto out;
   q->context.segments = q->scan.segments;
-  q->context.identity_customer = q->snapshot->identity_customer;
-  q->context.identity_count = q->snapshot->identity_customer != NULL ? q->snapshot->identity_count : 0;
+  q->context.identity_count = q->snapshot->table == NULL ? q->snapshot->customer_numbers : 0;
 out:
+  ctm__snapshot_end(q->store, reading);
   return status;
 }
 

@@ -160,8 +160,7 @@ static int segment(cursor *c, sqlite3_context *out) {
   if (row) code = sqlite3_column_int64(c->segment, 0);
   sqlite3_reset(c->segment);
   if (failed != SQLITE_OK) return failed;
-  if (!row && identity > 0 && identity < context->identity_count)
-    code = by_condition(context, context->identity_customer[identity]);
+  if (!row && identity > 0 && identity < context->identity_count) code = by_condition(context, identity);
   ctm__sql_code(out, &context->catalogue->segments, code);
   return SQLITE_OK;
 }

@@ -17,9 +17,8 @@ typedef struct ctm__sql_context {
   const ctm__table *frame; /* NULL: the journal in `db` */
   /* segments by condition, once asked for: by the customer's number in a snapshot; NULL: named ones only */
   const int32_t *segments;
-  const int32_t *identity_customer; /* by identity number: the customer's number, -1; NULL for frames */
-  int64_t identity_count;
-  ctm_status status; /* what made a table fail; its words are in env */
+  int64_t identity_count; /* of a store: numbers are below */
+  ctm_status status;      /* what made a table fail; its words are in env */
 } ctm__sql_context;
 
 extern const sqlite3_module ctm__sql_interactions, ctm__sql_customers; /* their client data is the context */

@@ -9,37 +9,8 @@
 #include "base.h"
 #include "catalogue.h"
 #include "engine.h"
+#include "snapshot.h"
 #include "table.h"
-
-/* What a measure looks at: an immutable table with the catalogue of that moment, counted references. It outlives the
- * store, so that a result can still tell who is behind its numbers. */
-typedef struct ctm__snapshot {
-  atomic_int references;
-  ctm__env env; /* allocator */
-  const ctm__table *table;
-  ctm__catalogue catalogue;
-  char *time_zone_path;  /* may be NULL */
-  char *store_name;      /* path, ":memory:" or "frame" */
-  int64_t journal_rows;  /* stamp for provenance */
-  int64_t last_sequence; /* … */
-  /* private: */
-  struct ctm__shared_table *shared; /* owns `table` */
-  const int32_t *identity_customer; /* by identity number: the customer's number in `table` or -1; NULL for frames */
-  int64_t identity_count;
-} ctm__snapshot;
-
-/* A table that several snapshots and a frame's store hold: freed with the last. */
-typedef struct ctm__shared_table {
-  atomic_int references;
-  ctm__env env;
-  ctm__table *table;
-  int32_t *identity_customer;
-  int64_t identity_count;
-  int32_t *label_customer; /* by label: the first customer of that name, -1; of a frame, made under the store's mutex */
-} ctm__shared_table;
-
-void ctm__snapshot_keep(ctm__snapshot *snapshot);
-void ctm__snapshot_drop(ctm__snapshot *snapshot); /* NULL is fine; any thread */
 
 /* Sizes as they are set for a store. */
 typedef struct ctm__sizes {
@@ -63,13 +34,13 @@ struct ctm_store {
   const ctm__table *frame;
   sqlite3 *db;
   ctm__catalogue catalogue;
-  bool catalogue_changed;             /* inside the open write transaction */
-  bool writing;                       /* a write transaction is open */
-  ctm_recorder *recorder;             /* the open one */
-  ctm__snapshot *snapshot;            /* newest taken; NULL: none */
-  struct ctm__statements *statements; /* prepared ones, by text */
-  struct ctm__identities *identities; /* cache: (kind, value) to number */
-  ctm__shared_table *shared_frame;    /* of a frame, once a snapshot was taken */
+  bool catalogue_changed;                 /* inside the open write transaction */
+  bool writing;                           /* a write transaction is open */
+  ctm_recorder *recorder;                 /* the open one */
+  ctm__snapshot *snapshot;                /* newest taken; NULL: none */
+  struct ctm__statements *statements;     /* prepared ones, by text */
+  struct ctm__identities *identities;     /* cache: (kind, value) to number */
+  struct ctm__shared_table *shared_frame; /* of a frame, once a snapshot was taken */
   sqlite3 *reader; /* second connection: what is committed while a recorder writes; opened when needed */
   char *vfs;       /* name given at opening; NULL: the default */
   int32_t busy_timeout_ms;
@@ -205,14 +176,6 @@ ctm_status ctm__sequence_keep(ctm_store *store, int64_t sequence);
 /* A load's number and its line in the table of loads. */
 ctm_status ctm__load_begin(ctm_store *store, const char *source, int64_t *load);
 ctm_status ctm__load_end(ctm_store *store, int64_t load, int64_t loaded, int64_t duplicates, int64_t rejected);
-
-/* Find a customer: its number in the snapshot's table, -1 when unknown there. Identities of kind "id" when kind is
- * NULL. Callers hold the store (enter). */
-ctm_status ctm__customer_number(ctm_store *store, const ctm__snapshot *snapshot, const char *kind, const char *value,
-                                int64_t *number);
-
-/* The newest snapshot, with one reference for the caller. Cheap when nothing has changed. Callers hold the store. */
-ctm_status ctm__snapshot_take(ctm_store *store, ctm__snapshot **snapshot, ctm_progress progress, void *progress_data);
 
 /* Make an empty memory store (lib/store) whose interactions will be `frame` (lib/source/frame.c sets it). */
 ctm_status ctm__open_memory(const ctm_open_options *options, ctm_store **store, ctm_error *error);
