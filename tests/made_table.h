@@ -106,7 +106,7 @@ static CTM__UNUSED made *made_table(const made_row *rows, size_t count) {
   t->starts = starts;
   t->customer_label = label;
   t->labels = &m->labels;
-  m->snapshot.table = t;
+  ctm__snapshot_tell(&m->snapshot, t);
   m->snapshot.store_name = (char *)(uintptr_t) "made";
   for (int32_t i = 0; i < MADE_TOUCHPOINTS; i++)
     made_need(ctm__dictionary_add(&m->env, &c->touchpoints, made_touchpoints[i], 1, &code) == CTM_OK);

@@ -7,6 +7,7 @@
 
 #include "mapping.h"
 #include "source.h"
+#include "store_table.h"
 
 static ctm_store *store;
 static ctm_report *report;
@@ -21,6 +22,7 @@ static void setup(void) {
 }
 
 static void teardown(void) {
+  tables_free();
   ctm_report_free(report);
   ctm_close(store);
 }
@@ -92,7 +94,7 @@ static void attribute_is(const char *name, bool of_customer, ctm_type type, cons
   ck_assert_int_eq(ctm__enter(store), CTM_OK);
   ck_assert_int_eq(ctm__snapshot_take(store, &snapshot, NULL, NULL), CTM_OK);
   ctm__leave(store, CTM_OK);
-  const ctm__table *t = snapshot->table;
+  const ctm__table *t = table_of(store, snapshot);
   size_t count = of_customer ? t->customer_attribute_count : t->attribute_count;
   for (size_t i = 0; i < count; i++) {
     const ctm__column *c = of_customer ? &t->customer_attributes[i] : &t->attributes[i];
@@ -332,8 +334,8 @@ START_TEST(test_customers_of_kinds) {
   ctm__snapshot *snapshot;
   ck_assert_int_eq(ctm__snapshot_take(store, &snapshot, NULL, NULL), CTM_OK);
   ctm__leave(store, CTM_OK);
-  ck_assert_uint_eq(snapshot->table->customers, 2); /* linked */
-  ck_assert_uint_eq(snapshot->table->known_rows, 4);
+  ck_assert_uint_eq(table_of(store, snapshot)->customers, 2); /* linked */
+  ck_assert_uint_eq(table_of(store, snapshot)->known_rows, 4);
   ctm__snapshot_drop(snapshot);
 }
 END_TEST

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "store_support.h"
+#include "store_table.h"
 #include "times.h"
 
 static ctm_store *store;
@@ -12,24 +13,26 @@ static void setup(void) {
 }
 
 static void teardown(void) {
+  tables_free();
   ctm_close(store);
   store = NULL;
   remove_place();
 }
 
 static const char *touchpoint_at(const ctm__snapshot *s, size_t row) {
-  return ctm__dictionary_text(&s->catalogue.touchpoints, s->table->touchpoint[row]);
+  return ctm__dictionary_text(&s->catalogue.touchpoints, table_of(store, s)->touchpoint[row]);
 }
 
 static const char *label_of(const ctm__snapshot *s, size_t customer) {
-  return ctm__dictionary_text(s->table->labels, s->table->customer_label[customer]);
+  return ctm__dictionary_text(table_of(store, s)->labels, table_of(store, s)->customer_label[customer]);
 }
 
+/* Its place among the customers with interactions. */
 static int64_t number_of(ctm__snapshot *s, const char *kind, const char *value) {
   int64_t number;
   OK(ctm__enter(store));
   OKS(store, ctm__leave(store, ctm__customer_number(store, s, kind, value, &number)));
-  return number;
+  return number < 0 ? -1 : place_of(store, s, number);
 }
 
 /* ---- what is refused ----------------------------------------------------------------------------------------------
@@ -131,7 +134,7 @@ START_TEST(test_duplicates) {
   ck_assert_int_eq(counted(store), 8);
   ctm__snapshot *s = snapshot_of(store);
   ck_assert_int_eq(number_of(s, "email", "new@example.org"), -1);
-  ck_assert(s->table->value[2] == 1); /* the first has won */
+  ck_assert(table_of(store, s)->value[2] == 1); /* the first has won */
   ctm__snapshot_drop(s);
   OKS(store, ctm_check(store));
 }
@@ -158,29 +161,29 @@ START_TEST(test_order) {
   static const char *const expected[] = {"b-4", "b3", "b9", "a2", "a5", "a5again", "n1", "n7"};
   for (size_t i = 0; i < CTM__COUNT(rows); i++) record(store, rows[i].customer, rows[i].time, rows[i].touchpoint);
   ctm__snapshot *s = snapshot_of(store);
-  ck_assert_uint_eq(s->table->rows, 8);
-  ck_assert_uint_eq(s->table->known_rows, 6);
-  ck_assert_uint_eq(s->table->customers, 2);
-  ck_assert_uint_eq(s->table->starts[0], 0);
-  ck_assert_uint_eq(s->table->starts[1], 3);
-  ck_assert_uint_eq(s->table->starts[2], 6);
+  ck_assert_uint_eq(table_of(store, s)->rows, 8);
+  ck_assert_uint_eq(table_of(store, s)->known_rows, 6);
+  ck_assert_uint_eq(table_of(store, s)->customers, 2);
+  ck_assert_uint_eq(table_of(store, s)->starts[0], 0);
+  ck_assert_uint_eq(table_of(store, s)->starts[1], 3);
+  ck_assert_uint_eq(table_of(store, s)->starts[2], 6);
   for (size_t i = 0; i < 8; i++) ck_assert_str_eq(touchpoint_at(s, i), expected[i]);
   ck_assert_str_eq(label_of(s, 0), "B"); /* in the order of first sight */
   ck_assert_str_eq(label_of(s, 1), "A");
-  ck_assert_int_eq(s->table->min_time, -4);
-  ck_assert_int_eq(s->table->max_time, 9);
-  ck_assert_ptr_null(s->table->value);
-  ck_assert_ptr_null(s->table->score);
-  ck_assert_ptr_null(s->table->channel);
-  ck_assert(!s->table->date_only);
+  ck_assert_int_eq(table_of(store, s)->min_time, -4);
+  ck_assert_int_eq(table_of(store, s)->max_time, 9);
+  ck_assert_ptr_null(table_of(store, s)->value);
+  ck_assert_ptr_null(table_of(store, s)->score);
+  ck_assert_ptr_null(table_of(store, s)->channel);
+  ck_assert(!table_of(store, s)->date_only);
   ctm__snapshot *again = snapshot_of(store);
   ck_assert_ptr_eq(again, s); /* nothing has changed */
   ctm__snapshot_drop(again);
   record(store, "A", 6, "a6");
   again = snapshot_of(store);
   ck_assert_ptr_ne(again, s);
-  ck_assert_uint_eq(again->table->rows, 9);
-  ck_assert_uint_eq(s->table->rows, 8); /* the old one is as it was */
+  ck_assert_uint_eq(table_of(store, again)->rows, 9);
+  ck_assert_uint_eq(table_of(store, s)->rows, 8); /* the old one is as it was */
   ctm__snapshot_drop(again);
   ctm__snapshot_drop(s);
 }
@@ -188,9 +191,9 @@ END_TEST
 
 START_TEST(test_empty) {
   ctm__snapshot *s = snapshot_of(store);
-  ck_assert_uint_eq(s->table->rows, 0);
-  ck_assert_uint_eq(s->table->customers, 0);
-  ck_assert_int_eq(s->table->min_time, CTM_NO_TIME);
+  ck_assert_uint_eq(table_of(store, s)->rows, 0);
+  ck_assert_uint_eq(table_of(store, s)->customers, 0);
+  ck_assert_int_eq(table_of(store, s)->min_time, CTM_NO_TIME);
   ck_assert_int_eq(number_of(s, NULL, "C1"), -1);
   ctm__snapshot_drop(s);
   ck_assert_int_eq(counted(store), 0);
@@ -218,7 +221,7 @@ START_TEST(test_columns) {
   row.attribute_count = 1;
   OKS(store, ctm_record(store, &row));
   ctm__snapshot *s = snapshot_of(store);
-  const ctm__table *t = s->table;
+  const ctm__table *t = table_of(store, s);
   ck_assert_str_eq(ctm__dictionary_text(&s->catalogue.channels, t->channel[0]), "app");
   ck_assert_int_eq(t->channel[1], -1);
   ck_assert(t->value[0] == 12.5 && isnan(t->value[1]));
@@ -265,7 +268,7 @@ START_TEST(test_linked) {
   identified(2, "C1", NULL, NULL);
   identified(6, "C2", NULL, NULL);
   ctm__snapshot *s = snapshot_of(store);
-  ck_assert_uint_eq(s->table->customers, 4);
+  ck_assert_uint_eq(table_of(store, s)->customers, 4);
   ctm__snapshot_drop(s);
   OKS(store, ctm_customer_set(store, "device", "d1", &plan, 1, "first"));
   plan.text = "new";
@@ -274,7 +277,7 @@ START_TEST(test_linked) {
   identified(3, NULL, "m", "d1"); /* d1 = m */
   identified(5, "C1", "m", NULL); /* C1 = m, so C1 = d1 */
   s = snapshot_of(store);
-  ck_assert_uint_eq(s->table->customers, 3);
+  ck_assert_uint_eq(table_of(store, s)->customers, 3);
   ck_assert_int_eq(number_of(s, NULL, "C1"), 0);
   ck_assert_int_eq(number_of(s, "email", "m"), 0);
   ck_assert_int_eq(number_of(s, "device", "d1"), 0);
@@ -282,13 +285,13 @@ START_TEST(test_linked) {
   ck_assert_int_eq(number_of(s, NULL, "C2"), 2);
   ck_assert_int_eq(number_of(s, NULL, "d1"), -1); /* another kind */
   ck_assert_str_eq(label_of(s, 0), "d1");
-  ck_assert_uint_eq(s->table->starts[1], 4);
-  for (size_t i = 0; i < 4; i++) ck_assert_int_eq(s->table->time[i], ((const int64_t[]){1, 2, 3, 5})[i]);
-  const ctm__column *c = &s->table->customer_attributes[0];
+  ck_assert_uint_eq(table_of(store, s)->starts[1], 4);
+  for (size_t i = 0; i < 4; i++) ck_assert_int_eq(table_of(store, s)->time[i], ((const int64_t[]){1, 2, 3, 5})[i]);
+  const ctm__column *c = &table_of(store, s)->customer_attributes[0];
   ck_assert_str_eq(ctm__dictionary_text(c->dictionary, c->codes[0]), "new"); /* the last one set */
   ck_assert_int_eq(c->codes[1], -1);
-  ck_assert_str_eq(ctm__dictionary_text(&s->catalogue.segments, s->table->segment[0]), "second");
-  ck_assert_int_eq(s->table->segment[1], -1);
+  ck_assert_str_eq(ctm__dictionary_text(&s->catalogue.segments, table_of(store, s)->segment[0]), "second");
+  ck_assert_int_eq(table_of(store, s)->segment[1], -1);
   ctm__snapshot_drop(s);
 
   /* two groups become one: all of them move to the lowest number */
@@ -296,10 +299,10 @@ START_TEST(test_linked) {
   identified(8, "C2", "m", NULL);
   OKS(store, ctm_customer_set(store, "email", "m", &gone, 1, NULL));
   s = snapshot_of(store);
-  ck_assert_uint_eq(s->table->customers, 1);
-  ck_assert_uint_eq(s->table->starts[1], 8);
-  for (size_t i = 0; i < 8; i++) ck_assert_int_eq(s->table->time[i], (int64_t)i + 1);
-  c = &s->table->customer_attributes[0];
+  ck_assert_uint_eq(table_of(store, s)->customers, 1);
+  ck_assert_uint_eq(table_of(store, s)->starts[1], 8);
+  for (size_t i = 0; i < 8; i++) ck_assert_int_eq(table_of(store, s)->time[i], (int64_t)i + 1);
+  c = &table_of(store, s)->customer_attributes[0];
   ck_assert_int_eq(c->codes[0], -1);
   ctm__snapshot_drop(s);
   OKS(store, ctm_check(store));
@@ -318,8 +321,8 @@ START_TEST(test_customer_set) {
   FAILS(CTM_INVALID, store, ctm_customer_set(store, NULL, "C1", &age, 1, ""), "segment");
   OKS(store, ctm_customer_set(store, NULL, "C2", &wide, 1, NULL));
   ctm__snapshot *s = snapshot_of(store);
-  ck_assert_uint_eq(s->table->customers, 2); /* one without interactions has no history */
-  const ctm__column *c = &s->table->customer_attributes[0];
+  ck_assert_uint_eq(table_of(store, s)->customers, 2); /* one without interactions has no history */
+  const ctm__column *c = &table_of(store, s)->customer_attributes[0];
   ck_assert(c->type == CTM_TYPE_REAL && c->reals[0] == 40 && c->reals[1] == 40.5);
   ctm__snapshot_drop(s);
   OKS(store, ctm_check(store));
@@ -342,8 +345,8 @@ START_TEST(test_identity_cache) {
     OK(ctm_recorder_commit(recorder));
     ctm_recorder_free(recorder);
     ctm__snapshot *s = snapshot_of(store);
-    ck_assert_uint_eq(s->table->customers, 300);
-    ck_assert_uint_eq(s->table->rows, 300u * (unsigned)(round + 1));
+    ck_assert_uint_eq(table_of(store, s)->customers, 300);
+    ck_assert_uint_eq(table_of(store, s)->rows, 300u * (unsigned)(round + 1));
     ctm__snapshot_drop(s);
     ctm_close(store);
   }
@@ -378,7 +381,7 @@ static void try_recorder(bool memory) {
   } else {
     ck_assert_int_eq(counted(store), 1);
     ctm__snapshot *s = snapshot_of(store);
-    ck_assert_uint_eq(s->table->rows, 1);
+    ck_assert_uint_eq(table_of(store, s)->rows, 1);
     ck_assert_int_eq(s->catalogue.touchpoints.count, 1);
     ctm__snapshot_drop(s);
     OKS(store, ctm_check(store));
@@ -391,8 +394,8 @@ static void try_recorder(bool memory) {
   ck_assert_int_eq(counted(store), 3);
   ck_assert_int_eq(store->catalogue.touchpoints.count, 3);
   ctm__snapshot *s = snapshot_of(store);
-  ck_assert_uint_eq(s->table->rows, 3);
-  ck_assert_uint_eq(s->table->customers, 2);
+  ck_assert_uint_eq(table_of(store, s)->rows, 3);
+  ck_assert_uint_eq(table_of(store, s)->customers, 2);
   ctm__snapshot_drop(s);
   record(store, "C1", 9, "forgotten");
   OKS(store, ctm_check(store));
@@ -440,12 +443,12 @@ START_TEST(test_bulk) {
   OKS(store, ctm__write_commit(store));
   ctm__leave(store, CTM_OK);
   ctm__snapshot *s = snapshot_of(store);
-  ck_assert_uint_eq(s->table->rows, 2);
-  ck_assert_uint_eq(s->table->known_rows, 1);
-  ck_assert(s->table->date_only);
-  ck_assert_int_eq(s->table->customer_attributes[0].ints[0], 40);
+  ck_assert_uint_eq(table_of(store, s)->rows, 2);
+  ck_assert_uint_eq(table_of(store, s)->known_rows, 1);
+  ck_assert(table_of(store, s)->date_only);
+  ck_assert_int_eq(table_of(store, s)->customer_attributes[0].ints[0], 40);
   ck_assert_str_eq(ctm__dictionary_text(&s->catalogue.stages, s->catalogue.touchpoint.stage[0]), "trial");
-  ck_assert_str_eq(ctm__dictionary_text(&s->catalogue.segments, s->table->segment[0]), "young");
+  ck_assert_str_eq(ctm__dictionary_text(&s->catalogue.segments, table_of(store, s)->segment[0]), "young");
   ctm__snapshot_drop(s);
   ck_assert(ctm__data_error(CTM_TYPE) && ctm__data_error(CTM_UNKNOWN) && !ctm__data_error(CTM_NOMEM));
   OKS(store, ctm_check(store));
@@ -470,7 +473,7 @@ START_TEST(test_cancel) {
   ck_assert_int_eq(ctm__leave(store, ctm__snapshot_take(store, &s, stop, &calls)), CTM_CANCELLED);
   ck_assert_ptr_null(s);
   s = snapshot_of(store);
-  ck_assert_uint_eq(s->table->rows, 70000);
+  ck_assert_uint_eq(table_of(store, s)->rows, 70000);
   ctm__snapshot_drop(s);
 }
 END_TEST

@@ -153,6 +153,10 @@ void ctm__engine_drop(ctm__engine *engine) {
     ctm__free(&env, engine->cache->slots);
     ctm__free(&env, engine->cache);
   }
+  if (engine->inherits && !inherited) {
+    sqlite3_finalize(engine->select);
+    sqlite3_close_v2(engine->db);
+  }
   if (inherited) {
     ctm__free(&env, engine->mutex);
     ctm__free(&env, engine->reading);
@@ -165,7 +169,7 @@ void ctm__engine_drop(ctm__engine *engine) {
   ctm__free(&env, engine);
 }
 
-void ctm__engine_sleep(ctm__engine *engine) {
+bool ctm__engine_sleep(ctm__engine *engine) {
   if (engine->db != NULL && engine->path != NULL && atomic_load(&engine->references) > 1) {
     ctm__env quiet; /* not knowing it only means that another store in the file's place is told later */
     ctm__env_init(&quiet, &engine->env.alloc);
@@ -175,8 +179,10 @@ void ctm__engine_sleep(ctm__engine *engine) {
   }
   sqlite3_finalize(engine->select);
   engine->select = NULL;
-  engine->db = NULL;
+  engine->inherits = engine->db != NULL && engine->path == NULL && atomic_load(&engine->references) > 1;
+  if (!engine->inherits) engine->db = NULL;
   cache_empty(engine->cache);
+  return engine->inherits;
 }
 
 static ctm_status gone(ctm__env *env, const ctm__engine *engine, const char *why) {
@@ -300,6 +306,8 @@ out:
 ctm_status ctm__engine_column(ctm__env *env, ctm__engine *engine, int64_t id, size_t length, uint64_t mark,
                               ctm__bytes **bytes) {
   ctm_status status = CTM_OK;
+  ctm__env own; /* what is kept is the engine's, whoever asks first */
+  ctm__env_init(&own, &engine->env.alloc);
   *bytes = NULL;
   ctm__mutex_lock(engine->reading);
   engine->cache->clock += length;
@@ -307,7 +315,8 @@ ctm_status ctm__engine_column(ctm__env *env, ctm__engine *engine, int64_t id, si
   if (*bytes != NULL)
     ctm__bytes_keep(*bytes);
   else
-    status = read_column(env, engine, id, length, mark, bytes);
+    status = read_column(&own, engine, id, length, mark, bytes);
+  if (status != CTM_OK) env->error = own.error;
   ctm__mutex_unlock(engine->reading);
   return status;
 }

@@ -36,6 +36,7 @@ typedef struct ctm__engine {
   pid_t process; /* that opened the store */
   int32_t busy_timeout_ms;
   int64_t created; /* when the store was made: tells whether a file is still the same one; 0: not known */
+  bool inherits;   /* db is ours: of a store in memory that was closed */
   bool woken;      /* db was opened again for a result */
   sqlite3_stmt *select;
   struct ctm__cache *cache;
@@ -49,7 +50,8 @@ void ctm__engine_keep(ctm__engine *engine);
 void ctm__engine_drop(ctm__engine *engine); /* NULL is fine; any thread */
 /* The store closes, under its mutex: statements are finalized, db forgotten (the caller closes it), the cache emptied.
  */
-void ctm__engine_sleep(ctm__engine *engine);
+/* A store in memory goes on for as long as a result needs it: true, and the connection is the engine's from now on. */
+bool ctm__engine_sleep(ctm__engine *engine);
 /* For a result whose store may be closed: takes the store's mutex (CTM_INVALID inside a callback of that store) and,
  * where the store is closed, opens the file again, read-only, until the end; CTM_STALE when there is no file any more.
  */

@@ -401,7 +401,10 @@ void ctm_close(ctm_store *store) {
   if (store->recorder != NULL) ctm__recorder_orphan(store->recorder);
   if (!inherited) {
     ctm__write_rollback(store);
-    ctm__engine_sleep(store->engine);
+    ctm__statements_free(store, true);
+    ctm__snapshot_drop(store->snapshot);
+    store->snapshot = NULL;
+    if (ctm__engine_sleep(store->engine)) store->db = NULL;
     ctm__mutex_unlock(store->mutex);
   }
   free_store(store, inherited);

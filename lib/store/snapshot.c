@@ -33,8 +33,17 @@ void ctm__frame_release(ctm_store *store) {
   store->frame = NULL;
 }
 
+void ctm__snapshot_tell(ctm__snapshot *snapshot, const ctm__table *table) {
+  snapshot->table = table;
+  snapshot->rows = (int64_t)table->rows;
+  snapshot->nobody = (int64_t)(table->rows - table->known_rows);
+  snapshot->min_time = table->min_time;
+  snapshot->max_time = table->max_time;
+  snapshot->date_only = table->date_only;
+  snapshot->customer_numbers = snapshot->customers = (int64_t)table->customers;
+}
+
 static ctm_status take_frame(ctm_store *store, ctm__snapshot *made) {
-  const ctm__table *t;
   if (store->shared_frame == NULL) {
     ctm__shared_table *shared = ctm__calloc(&store->env, 1, sizeof *shared);
     if (shared == NULL) return CTM_NOMEM;
@@ -45,13 +54,7 @@ static ctm_status take_frame(ctm_store *store, ctm__snapshot *made) {
   }
   atomic_fetch_add(&store->shared_frame->references, 1);
   made->shared = store->shared_frame;
-  made->table = t = made->shared->table;
-  made->rows = (int64_t)t->rows;
-  made->nobody = (int64_t)(t->rows - t->known_rows);
-  made->min_time = t->min_time;
-  made->max_time = t->max_time;
-  made->date_only = t->date_only;
-  made->customer_numbers = made->customers = (int64_t)t->customers;
+  ctm__snapshot_tell(made, made->shared->table);
   return CTM_OK;
 }
 

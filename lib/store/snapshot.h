@@ -73,6 +73,9 @@ ctm_status ctm__snapshot_segments(ctm__env *env, ctm__snapshot *snapshot, const 
 ctm_status ctm__customer_number(struct ctm_store *store, ctm__snapshot *snapshot, const char *kind, const char *value,
                                 int64_t *number);
 
+/* It is a frame's of this table: what is told over all interactions follows. */
+void ctm__snapshot_tell(ctm__snapshot *snapshot, const ctm__table *table);
+
 /* ---- private to people.c and snapshot.c ---- */
 void ctm__people_free(ctm__env *env, struct ctm__people *people); /* NULL is fine */
 
