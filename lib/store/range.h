@@ -28,8 +28,10 @@ typedef struct ctm__who {
   const uint32_t *starts;
   const int64_t *members; /* ascending in a group; without the root */
 } ctm__who;
+/* As the store tells it now, or told it at a time (CTM_NO_TIME: now), inside a read transaction. */
+ctm_status ctm__who_read(ctm__env *env, sqlite3 *db, int64_t as_of, ctm__who **who);
 void ctm__who_keep(ctm__who *who);
-void ctm__who_drop(ctm__who *who);
+void ctm__who_drop(ctm__who *who); /* NULL is fine; any thread */
 
 /* Texts of a TEXTS column over the whole store: one dictionary, and for each slab a map into it. */
 typedef struct ctm__texts ctm__texts;

@@ -73,6 +73,23 @@ out:
   return ctm__leave(store, status);
 }
 
+ctm_status ctm_customer_unlink(ctm_store *store, const char *kind, const char *customer) {
+  ctm_status status = ctm__enter(store);
+  if (status != CTM_OK) return status;
+  if (customer == NULL) {
+    status = ctm__fail(&store->env, CTM_INVALID, "the customer is missing");
+    goto out;
+  }
+  CTM__TRY(ctm__write_begin(store, false));
+  status = ctm__identity_unlink(store, kind, customer);
+  if (status == CTM_OK)
+    status = ctm__write_commit(store);
+  else
+    ctm__write_rollback(store);
+out:
+  return ctm__leave(store, status);
+}
+
 /* ---- recorder ------------------------------------------------------------------------------------------------------
  */
 
