@@ -708,7 +708,7 @@ ctm_status ctm__identity_blocks_write(ctm_store *store, int64_t run, const ctm__
   const char **names = NULL;
   item *items = NULL;
   builder b = {0};
-  int64_t generation;
+  int64_t generation = 0;
   ctm_status status;
   if (count == 0) return CTM_OK;
   CTM__TRY(next_generation(store, run, &generation));
@@ -1070,7 +1070,7 @@ ctm_status ctm__identities_compact(ctm_store *store, bool everything) {
   level *list = NULL;
   cursor *cursors = NULL;
   size_t count = 0, chosen, made = 0;
-  int64_t rows, fresh, least = (int64_t)CTM__MIN((size_t)ROWS_BEFORE_BLOCKS, 8 * entries_a_block(store));
+  int64_t rows, fresh = 0, least = (int64_t)CTM__MIN((size_t)ROWS_BEFORE_BLOCKS, 8 * entries_a_block(store));
   sqlite3_stmt *s;
   ctm_status status;
   CTM__TRY(ctm__sql_integer(env, store->db, "SELECT count(*) FROM identities", &rows));
