@@ -681,12 +681,546 @@ static void compare_plan(void) {
 
 START_TEST(layouts_are_read_as_sorted) {
   seed = (uint64_t)_i;
-  for (int i = 0; i < 60; i++) {
+  for (int i = 0; i < 40; i++) {
     make_layout(NULL);
     for (int n = 0; n < 4; n++) compare_some();
     compare_plan();
     free_layout();
   }
+}
+END_TEST
+
+/* ---- damage ------------------------------------------------------------------------------------------------------
+ */
+
+/* Everything, by whichever way. */
+static ctm_status read_all(ctm__env *with) {
+  ctm__range_reader *reader = NULL;
+  ctm__range range;
+  ctm__texts *texts = NULL;
+  int64_t *cuts = NULL;
+  size_t ranges = 0;
+  ctm_status status;
+  CTM__TRY(ctm__range_reader_new(with, &L.source, all_columns, COLUMNS, 7, &reader));
+  CTM__TRY(ctm__texts_make(with, &L.source, CTM__COLUMN_CASE, &texts));
+  ctm__range_reader_texts(reader, 6, texts);
+  CTM__TRY(ctm__range_read(with, reader, 0, 1, &range));
+  CTM__TRY(ctm__range_plan(with, &L.source, 100, &cuts, &ranges));
+  for (size_t i = 0; i < ranges; i++) CTM__TRY(ctm__range_read(with, reader, cuts[i], cuts[i + 1], &range));
+out:
+  ctm__free(with, cuts);
+  ctm__range_reader_free(with, reader);
+  ctm__texts_free(with, texts);
+  return status;
+}
+
+static void make_layout_with_slabs(void) {
+  for (;;) {
+    make_layout(NULL);
+    if (L.directory->rows >= 20) return;
+    free_layout();
+  }
+}
+
+static int64_t sql_number(const char *text) {
+  sqlite3_stmt *s = statement(text);
+  int64_t value;
+  if (sqlite3_step(s) != SQLITE_ROW) ck_abort_msg("%s: no row", text);
+  value = sqlite3_column_int64(s, 0);
+  sqlite3_finalize(s);
+  return value;
+}
+
+static void change_bytes(const char *get, const char *set, int64_t id, bool cut) {
+  sqlite3_stmt *s = statement(get);
+  uint8_t bytes[100000];
+  sqlite3_bind_int64(s, 1, id);
+  MUST(sqlite3_step(s) == SQLITE_ROW);
+  size_t length = (size_t)sqlite3_column_bytes(s, 0);
+  MUST(length > 0 && length <= sizeof bytes);
+  memcpy(bytes, sqlite3_column_blob(s, 0), length);
+  sqlite3_finalize(s);
+  if (cut)
+    length = below(length);
+  else
+    bytes[below(length)] ^= (uint8_t)(1u << below(8));
+  s = statement(set);
+  sqlite3_bind_blob(s, 1, length > 0 ? (const void *)bytes : "", (int)length, SQLITE_TRANSIENT);
+  sqlite3_bind_int64(s, 2, id);
+  run_once(s);
+}
+
+START_TEST(damaged_columns_are_told) {
+  seed = 100;
+  for (int i = 0; i < 20; i++) {
+    make_layout_with_slabs();
+    ck_assert_int_eq(read_all(&env), CTM_OK);
+    for (int n = 0; n < 20; n++) {
+      char text[200];
+      int64_t columns = sql_number("SELECT count(*) FROM slab_columns");
+      snprintf(text, sizeof text, "SELECT id FROM slab_columns LIMIT 1 OFFSET %d", (int)below((uint64_t)columns));
+      int64_t id = sql_number(text);
+      sql("SAVEPOINT before");
+      int how = (int)below(4);
+      if (how < 2) {
+        change_bytes("SELECT bytes FROM slab_columns WHERE id = ?", "UPDATE slab_columns SET bytes = ? WHERE id = ?",
+                     id, how == 1);
+      } else if (how == 2) {
+        snprintf(text, sizeof text, "DELETE FROM slab_columns WHERE id = %lld", (long long)id);
+        sql(text);
+      } else { /* another column in its place, where there is one that differs */
+        snprintf(text, sizeof text,
+                 "UPDATE slab_columns SET bytes = (SELECT bytes FROM slab_columns o WHERE o.bytes <> slab_columns.bytes"
+                 " LIMIT 1) WHERE id = %lld",
+                 (long long)id);
+        sql(text);
+      }
+      ctm__engine_forget(L.store->engine);
+      ctm_status status = read_all(&env);
+      if (status != (how == 2 ? CTM_STALE : CTM_CORRUPT))
+        ck_abort_msg("way %d gives %s: %s", how, ctm_status_name(status), env.error.message);
+      sql("ROLLBACK TO before; RELEASE before");
+      ctm__engine_forget(L.store->engine);
+      ck_assert_int_eq(read_all(&env), CTM_OK);
+    }
+    free_layout();
+  }
+}
+END_TEST
+
+/* Whatever the directory says: an answer or an error. */
+START_TEST(damaged_directories_are_survived) {
+  static const char *const run_fields[] = {"rank",   "load",     "window_low", "window_high", "rows",
+                                           "nobody", "min_time", "max_time",   "id"};
+  static const char *const slab_fields[] = {"id", "rows", "first_identity", "last_identity", "min_time", "max_time"};
+  static const char *const values[] = {"-1",       "0", "NULL", "1", "9223372036854775807", "-9223372036854775807 - 1",
+                                       "70000000", "17"};
+  int refused = 0, read = 0;
+  seed = 200;
+  for (int i = 0; i < 10; i++) {
+    make_layout_with_slabs();
+    sql("PRAGMA foreign_keys = OFF");
+    for (int n = 0; n < 60; n++) {
+      char text[300];
+      bool slab = chance(60);
+      const char *value = values[below(CTM__COUNT(values))];
+      ctm__runs *whole = L.directory, *damaged = NULL;
+      int64_t count = sql_number(slab ? "SELECT count(*) FROM slabs" : "SELECT count(*) FROM runs");
+      snprintf(text, sizeof text, "SELECT id FROM %s LIMIT 1 OFFSET %d", slab ? "slabs" : "runs",
+               (int)below((uint64_t)count));
+      int64_t id = sql_number(text);
+      sql("SAVEPOINT before");
+      if (slab && chance(50)) {
+        change_bytes("SELECT columns FROM slabs WHERE id = ?", "UPDATE slabs SET columns = ? WHERE id = ?", id,
+                     chance(30));
+      } else {
+        snprintf(text, sizeof text, "UPDATE OR IGNORE %s SET %s = %s WHERE id = %lld", slab ? "slabs" : "runs",
+                 slab ? slab_fields[below(CTM__COUNT(slab_fields))] : run_fields[below(CTM__COUNT(run_fields))], value,
+                 (long long)id);
+        sqlite3_exec(L.store->db, text, NULL, NULL, NULL); /* what the schema refuses stays as it is */
+      }
+      ctm_status status = ctm__runs_read(&env, L.store->db, &damaged);
+      if (status == CTM_OK) {
+        L.source.runs = damaged;
+        status = read_all(&env);
+        read += status == CTM_OK;
+      }
+      refused += status == CTM_CORRUPT;
+      if (status != CTM_OK && status != CTM_CORRUPT && status != CTM_STALE)
+        ck_abort_msg("%s gives %s: %s", text, ctm_status_name(status), env.error.message);
+      ctm__runs_drop(damaged);
+      L.source.runs = whole;
+      sql("ROLLBACK TO before; RELEASE before");
+    }
+    ck_assert_int_eq(read_all(&env), CTM_OK);
+    free_layout();
+  }
+  ck_assert_int_gt(refused, 200);
+  ck_assert_int_gt(read, 10); /* a rank, a time that no row has … */
+}
+END_TEST
+
+START_TEST(codes_that_no_name_has_are_damage) {
+  seed = 300;
+  for (int i = 0; i < 20; i++) {
+    ctm__catalogue catalogue;
+    memset(&catalogue, 0, sizeof catalogue);
+    make_layout_with_slabs();
+    int64_t most[3] = {-1, -1, -1};
+    for (size_t r = 0; r < L.row_count; r++)
+      for (int c = 0; L.rows[r].run >= 0 && c < COLUMNS; c++) {
+        int which = all_columns[c] == CTM__COLUMN_CHANNEL ? 1 : all_columns[c] == CTM__COLUMN_SURVEY ? 2 : 0;
+        if (kind_of(c) == CTM__SLAB_CODES && L.rows[r].cells[c].present)
+          most[which] = CTM__MAX(most[which], L.rows[r].cells[c].integer);
+      }
+    catalogue.touchpoints.count = (int32_t)most[0] + 1;
+    catalogue.channels.count = (int32_t)most[1] + 1;
+    catalogue.surveys.count = (int32_t)most[2] + 1;
+    L.source.catalogue = &catalogue;
+    ck_assert_int_eq(read_all(&env), CTM_OK);
+    int32_t *counts[] = {&catalogue.touchpoints.count, &catalogue.channels.count, &catalogue.surveys.count};
+    for (int which = 0; which < 3; which++) {
+      if (most[which] < 0) continue;
+      --*counts[which];
+      ck_assert_int_eq(read_all(&env), CTM_CORRUPT);
+      ++*counts[which];
+    }
+    free_layout();
+  }
+}
+END_TEST
+
+START_TEST(maps_of_codes_come_back) {
+  ctm__writer w = {0};
+  int32_t touchpoints[] = {3, 0, 2147483647}, attributes[] = {1};
+  ctm__run_codes maps = {touchpoints, NULL, NULL, attributes, 3, 0, 0, 1}, back;
+  ck_assert_int_eq(ctm__run_codes_write(&env, &maps, &w), CTM_OK);
+  ck_assert_int_eq(ctm__run_codes_read(&env, w.data, w.length, &back), CTM_OK);
+  ck_assert_int_eq(back.touchpoint_count, 3);
+  ck_assert_mem_eq(back.touchpoints, touchpoints, sizeof touchpoints);
+  ck_assert_ptr_null(back.channels);
+  ck_assert_ptr_null(back.surveys);
+  ck_assert_int_eq(back.attribute_count, 1);
+  ctm__run_codes_free(&env, &back);
+  for (size_t length = 0; length < w.length; length++)
+    ck_assert_int_eq(ctm__run_codes_read(&env, w.data, length, &back), CTM_CORRUPT);
+  ck_assert_int_eq(ctm__write_u8(&env, &w, 0), CTM_OK);
+  ck_assert_int_eq(ctm__run_codes_read(&env, w.data, w.length, &back), CTM_CORRUPT);
+  ctm__writer_free(&env, &w);
+}
+END_TEST
+
+START_TEST(what_does_not_exist_is_refused) {
+  ctm__range_reader *reader;
+  int32_t columns[] = {CTM__COLUMN_TIME, 13, ATTRIBUTE + ATTRIBUTES, CTM__COLUMNS_MOST};
+  int64_t ids[] = {1, 4711};
+  ctm__runs *runs;
+  make_layout_with_slabs();
+  for (size_t i = 0; i < CTM__COUNT(columns); i++)
+    ck_assert_int_eq(ctm__range_reader_new(&env, &L.source, columns + i, 1, 0, &reader), CTM_INTERNAL);
+  ck_assert_int_eq(ctm__runs_read_some(&env, L.store->db, ids, 2, &runs), CTM_STALE);
+  ck_assert_int_eq(ctm__runs_read_some(&env, L.store->db, ids, 1, &runs), CTM_OK);
+  ck_assert_int_eq(runs->count, 1);
+  ck_assert_int_eq(runs->run[0].id, 1);
+  ctm__runs_drop(runs);
+  free_layout();
+}
+END_TEST
+
+/* ---- memory that runs out ---------------------------------------------------------------------------------------- */
+
+typedef struct tight_memory {
+  long made, fail_at, live;
+} tight_memory;
+
+static void *tight_allocate(void *data, size_t bytes) {
+  tight_memory *m = data;
+  void *memory = m->made++ == m->fail_at ? NULL : malloc(bytes);
+  m->live += memory != NULL;
+  return memory;
+}
+static void *tight_reallocate(void *data, void *memory, size_t bytes) {
+  tight_memory *m = data;
+  return m->made++ == m->fail_at ? NULL : realloc(memory, bytes);
+}
+static void tight_release(void *data, void *memory) {
+  tight_memory *m = data;
+  m->live--;
+  free(memory);
+}
+
+START_TEST(failing_memory_leaves_nothing) {
+  tight_memory memory = {0, -1, 0};
+  ctm_allocator allocator = {tight_allocate, tight_reallocate, tight_release, &memory};
+  ctm__env tight;
+  seed = 400 + (uint64_t)_i;
+  make_layout_with_slabs();
+  ctm__env_init(&tight, &allocator);
+  ctm_status status = CTM_NOMEM;
+  for (memory.fail_at = 0; status != CTM_OK; memory.fail_at += 1 + memory.fail_at / 40) {
+    memory.made = 0;
+    status = read_all(&tight);
+    ck_assert_int_eq(status, memory.made <= memory.fail_at ? CTM_OK : CTM_NOMEM);
+    ck_assert_int_eq(memory.live, 0);
+  }
+  ck_assert_int_gt(memory.fail_at, 30);
+  /* the directory */
+  status = CTM_NOMEM;
+  for (memory.fail_at = 0; status != CTM_OK; memory.fail_at++) {
+    ctm__runs *runs;
+    memory.made = 0;
+    status = ctm__runs_read(&tight, L.store->db, &runs);
+    ck_assert_int_eq(status, memory.made <= memory.fail_at ? CTM_OK : CTM_NOMEM);
+    if (status == CTM_OK) ctm__runs_drop(runs);
+    ck_assert_int_eq(memory.live, 0);
+  }
+  /* what the engine keeps: the same reader goes on when there is memory again */
+  ctm__env kept = L.store->engine->env;
+  question q;
+  ctm__range range;
+  ctm__range_reader *reader = ask(&q);
+  status = CTM_NOMEM;
+  for (memory.fail_at = 0; status != CTM_OK; memory.fail_at++) {
+    ctm__engine_forget(L.store->engine);
+    L.store->engine->env.alloc = allocator;
+    memory.made = 0;
+    status = ctm__range_read(&env, reader, 0, INT64_MAX, &range);
+    ck_assert_int_eq(status, memory.made <= memory.fail_at ? CTM_OK : CTM_NOMEM);
+    L.store->engine->env = kept;
+  }
+  check_rows(&q, &range, wanted, expected(&q, 0, INT64_MAX, wanted));
+  asked(&q, reader);
+  ctm__engine_forget(L.store->engine);
+  free_layout();
+}
+END_TEST
+
+/* ---- the engine -------------------------------------------------------------------------------------------------- */
+
+enum { KEPT_LENGTH = 1000 };
+
+static void keep_columns(ctm_store *store, int64_t count) {
+  L.store = store;
+  for (int64_t id = 0; id < count; id++) {
+    ctm__writer w = {0};
+    ctm__slab_column column;
+    double reals[KEPT_LENGTH / 8];
+    for (size_t i = 0; i < CTM__COUNT(reals); i++) reals[i] = (double)next_random() / 3 * 1e-300;
+    ck_assert_int_eq(ctm__slab_encode_reals(&env, reals, CTM__COUNT(reals), 1024, &w), CTM_OK);
+    put_column(id, CTM__COLUMN_VALUE, &w, &column);
+  }
+}
+
+static ctm_status fetch(ctm_store *store, int64_t slab) {
+  ctm__bytes *bytes;
+  static size_t length[1000];
+  static uint64_t mark[1000];
+  if (length[slab] == 0) {
+    char text[100];
+    snprintf(text, sizeof text, "SELECT length(bytes) FROM slab_columns WHERE id = %lld",
+             (long long)ctm__column_id(slab, CTM__COLUMN_VALUE));
+    length[slab] = (size_t)sql_number(text);
+    sqlite3_stmt *s = statement("SELECT bytes FROM slab_columns WHERE id = ?");
+    sqlite3_bind_int64(s, 1, ctm__column_id(slab, CTM__COLUMN_VALUE));
+    ck_assert_int_eq(sqlite3_step(s), SQLITE_ROW);
+    mark[slab] = ctm__fingerprint(sqlite3_column_blob(s, 0), ctm__slab_head_length(sqlite3_column_blob(s, 0)));
+    sqlite3_finalize(s);
+  }
+  ctm_status status = ctm__engine_column(&env, store->engine, ctm__column_id(slab, CTM__COLUMN_VALUE), length[slab],
+                                         mark[slab], &bytes);
+  if (status == CTM_OK) {
+    ck_assert_uint_eq(bytes->length, length[slab]);
+    ctm__bytes_drop(bytes);
+  }
+  return status;
+}
+
+/* Over and over through more than fits: what was kept in the first round is still there in the next. */
+START_TEST(the_cache_keeps_its_budget) {
+  ctm_open_options options = CTM_OPEN_OPTIONS_INIT;
+  ctm_store *store;
+  int found = 0;
+  options.cache_bytes = 12000;
+  ck_assert_int_eq(ctm_open(NULL, &options, &store, NULL), CTM_OK);
+  keep_columns(store, 200);
+  for (int round = 0; round < 3; round++)
+    for (int64_t i = 0; i < 20; i++) ck_assert_int_eq(fetch(store, i), CTM_OK);
+  /* others make room once the first are no longer asked for */
+  sql("SAVEPOINT before; DELETE FROM slab_columns");
+  for (int64_t i = 0; i < 20; i++) found += fetch(store, i) == CTM_OK;
+  ck_assert_int_ge(found, 8);
+  ck_assert_int_le(found, 12);
+  sql("ROLLBACK TO before; RELEASE before");
+  for (int round = 0; round < 8; round++)
+    for (int64_t i = 100; i < 120; i++) ck_assert_int_eq(fetch(store, i), CTM_OK);
+  sql("SAVEPOINT before; DELETE FROM slab_columns");
+  found = 0;
+  for (int64_t i = 0; i < 20; i++) found += fetch(store, i) == CTM_OK;
+  ck_assert_int_eq(found, 0);
+  for (int64_t i = 100; i < 120; i++) found += fetch(store, i) == CTM_OK;
+  ck_assert_int_ge(found, 8);
+  ck_assert_int_le(found, 12);
+  ctm__engine_forget(store->engine);
+  for (int64_t i = 100; i < 120; i++) ck_assert_int_eq(fetch(store, i), CTM_STALE);
+  sql("ROLLBACK TO before; RELEASE before");
+  ctm_close(store);
+  memset(&L, 0, sizeof L);
+}
+END_TEST
+
+static char directory[] = "/tmp/ctm-range-XXXXXX";
+
+static const char *path_of(const char *name) {
+  static char path[100];
+  snprintf(path, sizeof path, "%s/%s", directory, name);
+  return path;
+}
+
+START_TEST(a_closed_store_is_read_again) {
+  ctm__env other;
+  ctm__env_init(&other, NULL);
+  ck_assert_ptr_nonnull(mkdtemp(directory));
+  for (int i = 0; i < 3; i++) {
+    seed = 500 + (uint64_t)i;
+    char path[100];
+    snprintf(path, sizeof path, "%s", path_of("first.ctm"));
+    do {
+      if (L.store != NULL) free_layout();
+      unlink(path);
+      make_layout(path);
+    } while (L.directory->rows < 20);
+    ctm__engine *engine = L.store->engine;
+    ctm__engine_keep(engine);
+    ck_assert_int_eq(ctm__engine_wake(&other, engine), CTM_OK); /* it is open: only held */
+    ck_assert_int_eq(ctm__engine_wake(&other, engine), CTM_INVALID);
+    ctm__engine_wake_end(engine);
+    ctm_close(L.store);
+    L.store = NULL;
+    ck_assert_int_eq(read_all(&env), CTM_STALE); /* asleep */
+    for (int n = 0; n < 2; n++) {
+      ck_assert_int_eq(ctm__engine_wake(&other, engine), CTM_OK);
+      compare_some();
+      compare_plan();
+      ctm__engine_wake_end(engine);
+    }
+    /* another store in its place, then none */
+    ctm_store *second;
+    ck_assert_int_eq(rename(path, path_of("kept.ctm")), 0);
+    ck_assert_int_eq(ctm_open(path, NULL, &second, NULL), CTM_OK);
+    ctm_close(second);
+    ck_assert_int_eq(ctm__engine_wake(&other, engine), CTM_STALE);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(ctm__engine_wake(&other, engine), CTM_STALE);
+    ck_assert_int_eq(rename(path_of("kept.ctm"), path), 0);
+    ck_assert_int_eq(ctm__engine_wake(&other, engine), CTM_OK);
+    compare_some();
+    ctm__engine_wake_end(engine);
+    ctm__engine_drop(engine);
+    free_layout();
+    ck_assert_int_eq(unlink(path), 0);
+  }
+  rmdir(directory);
+  /* memory is gone with the store */
+  make_layout_with_slabs();
+  ctm__engine *engine = L.store->engine;
+  ctm__engine_keep(engine);
+  ctm_close(L.store);
+  L.store = NULL;
+  ck_assert_int_eq(ctm__engine_wake(&other, engine), CTM_STALE);
+  ctm__engine_drop(engine);
+  free_layout();
+}
+END_TEST
+
+/* Two threads with readers of their own over the same engine. */
+typedef struct reading {
+  int64_t rows[2], sum[2];
+  ctm_status status[2];
+} reading;
+
+static void read_in_thread(void *argument, int32_t worker) {
+  reading *r = argument;
+  ctm__env own;
+  ctm__env_init(&own, NULL);
+  r->rows[worker] = r->sum[worker] = 0;
+  for (int n = 0; n < 20; n++) {
+    ctm__range_reader *reader = NULL;
+    ctm__range range;
+    r->status[worker] = ctm__range_reader_new(&own, &L.source, all_columns, COLUMNS, 1, &reader);
+    for (int64_t low = worker; r->status[worker] == CTM_OK && low < L.identities; low += 7) {
+      r->status[worker] = ctm__range_read(&own, reader, low, low + 7, &range);
+      r->rows[worker] += (int64_t)range.rows;
+      for (size_t i = 0; r->status[worker] == CTM_OK && i < range.rows; i++) r->sum[worker] += range.time[i];
+    }
+    ctm__range_reader_free(&own, reader);
+  }
+}
+
+START_TEST(threads_share_an_engine) {
+  for (int i = 0; i < 10; i++) {
+    reading alone, both;
+    seed = 600 + (uint64_t)i;
+    make_layout_with_slabs();
+    read_in_thread(&alone, 0);
+    read_in_thread(&alone, 1);
+    ctm__engine_forget(L.store->engine);
+    ctm__parallel(2, read_in_thread, &both);
+    for (int w = 0; w < 2; w++) {
+      ck_assert_int_eq(both.status[w], CTM_OK);
+      ck_assert_int_eq(both.rows[w], alone.rows[w]);
+      ck_assert_int_eq(both.sum[w], alone.sum[w]);
+    }
+    free_layout();
+  }
+}
+END_TEST
+
+/* With one run ranges are slabs, so that none is read twice. */
+START_TEST(plans_cut_between_slabs) {
+  ctm__slab_place slabs[10];
+  ctm__run_place one = {.slabs = slabs, .slab_count = 10, .rows = 10000};
+  ctm__runs runs = {.run = &one, .count = 1};
+  ctm__source source = {.runs = &runs};
+  int64_t *cuts;
+  size_t ranges;
+  memset(slabs, 0, sizeof slabs);
+  for (int64_t i = 0; i < 10; i++) {
+    slabs[i].rows = 1000 - (uint32_t)i;
+    slabs[i].first_identity = 1 + 50 * i;
+    slabs[i].last_identity = 50 * i + 50;
+  }
+  ck_assert_int_eq(ctm__range_plan(&env, &source, 1000, &cuts, &ranges), CTM_OK);
+  ck_assert_uint_eq(ranges, 10);
+  for (int64_t i = 0; i <= 10; i++) ck_assert_int_eq(cuts[i], 1 + 50 * i);
+  free(cuts);
+  ck_assert_int_eq(ctm__range_plan(&env, &source, 100, &cuts, &ranges), CTM_OK);
+  ck_assert_uint_ge(ranges, 90);
+  ck_assert_uint_le(ranges, 110);
+  free(cuts);
+  ck_assert_int_eq(ctm__range_plan(&env, &source, 5000, &cuts, &ranges), CTM_OK);
+  ck_assert_uint_ge(ranges, 2);
+  ck_assert_uint_le(ranges, 3);
+  free(cuts);
+  one.slab_count = 0;
+  ck_assert_int_eq(ctm__range_plan(&env, &source, 5000, &cuts, &ranges), CTM_OK);
+  ck_assert_uint_eq(ranges, 0);
+  ck_assert_int_eq(cuts[0], 1);
+  free(cuts);
+}
+END_TEST
+
+START_TEST(sizes_are_checked) {
+  ctm_open_options options = CTM_OPEN_OPTIONS_INIT;
+  ctm_store *store;
+  ctm_error error;
+  ck_assert_int_eq(ctm_open(NULL, &options, &store, NULL), CTM_OK);
+  ck_assert_uint_eq(store->sizes.slab_rows, 65536);
+  ck_assert_uint_eq(store->sizes.block_rows, 1024);
+  ck_assert_int_eq(store->sizes.run_rows, 4194304);
+  ck_assert_int_eq(store->sizes.journal_rows, 65536);
+  ck_assert_int_eq(store->sizes.cache_bytes, 128 << 20);
+  ctm_close(store);
+  const struct {
+    int64_t *field, bad[3];
+    const char *name;
+  } fields[] = {{&options.slab_rows, {15, -1, 1048577}, "slab_rows"},
+                {&options.block_rows, {8, 48, 65536}, "block_rows"},
+                {&options.run_rows, {15, -1, INT64_MIN}, "run_rows"},
+                {&options.journal_rows, {15, -1, INT64_MIN}, "journal_rows"},
+                {&options.cache_bytes, {-2, -100, INT64_MIN}, "cache_bytes"}};
+  for (size_t f = 0; f < CTM__COUNT(fields); f++)
+    for (size_t i = 0; i < 3; i++) {
+      *fields[f].field = fields[f].bad[i];
+      ck_assert_int_eq(ctm_open(NULL, &options, &store, &error), CTM_INVALID);
+      ck_assert_ptr_nonnull(strstr(error.message, fields[f].name));
+      *fields[f].field = 0;
+    }
+  options.slab_rows = options.block_rows = options.run_rows = options.journal_rows = 16;
+  options.cache_bytes = -1;
+  ck_assert_int_eq(ctm_open(NULL, &options, &store, NULL), CTM_OK);
+  ck_assert_uint_eq(store->sizes.slab_rows, 16);
+  ck_assert_int_eq(store->sizes.journal_rows, 16);
+  ctm_close(store);
 }
 END_TEST
 
@@ -696,6 +1230,17 @@ static Suite *range_suite(void) {
   tcase_add_checked_fixture(t, setup, NULL);
   tcase_set_timeout(t, 250);
   tcase_add_loop_test(t, layouts_are_read_as_sorted, 0, 8);
+  tcase_add_test(t, damaged_columns_are_told);
+  tcase_add_test(t, damaged_directories_are_survived);
+  tcase_add_test(t, codes_that_no_name_has_are_damage);
+  tcase_add_test(t, maps_of_codes_come_back);
+  tcase_add_test(t, what_does_not_exist_is_refused);
+  tcase_add_loop_test(t, failing_memory_leaves_nothing, 0, 3);
+  tcase_add_test(t, the_cache_keeps_its_budget);
+  tcase_add_test(t, a_closed_store_is_read_again);
+  tcase_add_test(t, threads_share_an_engine);
+  tcase_add_test(t, plans_cut_between_slabs);
+  tcase_add_test(t, sizes_are_checked);
   suite_add_tcase(suite, t);
   return suite;
 }

@@ -77,11 +77,11 @@ static ctm__bytes *cache_find(struct ctm__cache *cache, int64_t id, size_t lengt
   return bytes;
 }
 
-static ctm_status make_slots(ctm__env *env, struct ctm__cache *cache) {
+static ctm_status make_slots(ctm__env *memory, struct ctm__cache *cache) {
   size_t wanted = cache->slot_count ? 2 * cache->slot_count : 256;
-  ctm__bytes **slots = ctm__calloc(env, wanted, sizeof *slots);
+  ctm__bytes **slots = ctm__calloc(memory, wanted, sizeof *slots);
   if (slots == NULL) return CTM_NOMEM;
-  ctm__free(env, cache->slots);
+  ctm__free(memory, cache->slots);
   cache->slots = slots;
   cache->slot_count = wanted;
   for (ctm__bytes *bytes = cache->newest; bytes != NULL; bytes = bytes->older) {
@@ -92,14 +92,14 @@ static ctm_status make_slots(ctm__env *env, struct ctm__cache *cache) {
   return CTM_OK;
 }
 
-static ctm_status cache_add(ctm__env *env, struct ctm__cache *cache, ctm__bytes *bytes) {
+static ctm_status cache_add(ctm__env *memory, struct ctm__cache *cache, ctm__bytes *bytes) {
   size_t old = PATIENCE * cache->budget;
   if (bytes->length > cache->budget) return CTM_OK;
   while (cache->kept + bytes->length > cache->budget && cache->clock - cache->oldest->touched > old)
     evict(cache, cache->oldest);
   if (cache->kept + bytes->length > cache->budget) return CTM_OK;
   if (cache->count >= cache->slot_count) {
-    ctm_status status = make_slots(env, cache);
+    ctm_status status = make_slots(memory, cache);
     if (status != CTM_OK) return status;
   }
   size_t slot = slot_of(cache, bytes->id);
@@ -244,7 +244,7 @@ static ctm_status not_as_told(ctm__env *env, int64_t id) {
                    (long long)(id >> 12));
 }
 
-/* From the file, under `reading`. */
+/* From the file, under `reading`. What is kept there is the engine's own memory, whoever asks. */
 static ctm_status read_column(ctm__env *env, ctm__engine *engine, int64_t id, size_t length, uint64_t mark,
                               ctm__bytes **out) {
   ctm_status status = CTM_OK;
@@ -281,24 +281,28 @@ static ctm_status read_column(ctm__env *env, ctm__engine *engine, int64_t id, si
     status = not_as_told(env, id);
     goto out;
   }
-  if ((bytes = ctm__calloc(env, 1, sizeof *bytes)) == NULL || (bytes->data = ctm__alloc(env, length)) == NULL) {
-    status = CTM_NOMEM;
+  if ((bytes = ctm__calloc(&engine->env, 1, sizeof *bytes)) == NULL ||
+      (bytes->data = ctm__alloc(&engine->env, length)) == NULL) {
+    status = ctm__fail(env, CTM_NOMEM, "%s", engine->env.error.message);
     goto out;
   }
   atomic_init(&bytes->references, 1);
-  bytes->env = engine->env;
+  bytes->env.alloc = engine->env.alloc;
   bytes->id = id;
   bytes->length = length;
   bytes->mark = mark;
   memcpy(bytes->data, data, length);
-  CTM__TRY(cache_add(env, engine->cache, bytes));
+  if (cache_add(&engine->env, engine->cache, bytes) != CTM_OK) {
+    status = ctm__fail(env, CTM_NOMEM, "%s", engine->env.error.message);
+    goto out;
+  }
   *out = bytes;
   bytes = NULL;
 out:
   sqlite3_reset(engine->select);
   if (bytes != NULL) {
-    ctm__free(env, bytes->data);
-    ctm__free(env, bytes);
+    ctm__free(&engine->env, bytes->data);
+    ctm__free(&engine->env, bytes);
   }
   return status;
 }

@@ -5,6 +5,7 @@
 
 #include "store.h"
 
+static const int64_t most_slabs = (int64_t)1 << 42, most_identities = (int64_t)1 << 48; /* more is damage */
 enum { MOST_CODES = 1 << 24 }; /* names of one kind in a load: more is damage */
 
 static ctm_status damaged(ctm__env *env, const ctm__run_place *run, const char *what) {
@@ -229,8 +230,9 @@ out:
 /* A slab against its run and the one before. */
 static ctm_status check_slab(ctm__env *env, const ctm__run_place *run, const ctm__slab_place *slab, int64_t rows) {
   const ctm__slab_place *before = slab > run->slabs ? slab - 1 : NULL;
-  if (slab->id <= 0 || slab->id >= (int64_t)1 << 42 || rows <= 0 || rows > CTM__SLAB_MOST_ROWS ||
-      slab->first_identity < 0 || slab->first_identity > slab->last_identity || slab->min_time > slab->max_time)
+  if (slab->id <= 0 || slab->id >= most_slabs || rows <= 0 || rows > CTM__SLAB_MOST_ROWS || slab->first_identity < 0 ||
+      slab->last_identity >= most_identities || slab->first_identity > slab->last_identity ||
+      slab->min_time > slab->max_time)
     return damaged(env, run, "the numbers of a slab");
   if (slab->min_time < run->min_time || slab->max_time > run->max_time || slab->min_time < run->window_low ||
       (slab->max_time >= run->window_high && run->window_high != INT64_MAX))
