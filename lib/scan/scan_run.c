@@ -233,11 +233,19 @@ static void deal_table(run *r) {
   if (t->rows > t->known_rows) r->batches++; /* the rows of nobody are one more, behind the customers */
 }
 
+/* Some slabs' worth, but not thousands of ranges. */
+static size_t range_rows(const ctm__snapshot *s) {
+  size_t rows = s->runs->count > 0 ? (size_t)s->rows / 256 : RANGE_ROWS;
+  for (size_t r = 0; r < s->runs->count; r++)
+    for (size_t i = 0; i < s->runs->run[r].slab_count; i++) rows = CTM__MAX(rows, s->runs->run[r].slabs[i].rows);
+  return CTM__MIN(rows, RANGE_ROWS);
+}
+
 /* Customers are counted by whoever reads all of them first; from then on rows beyond the scan's times need not be read.
  */
 static ctm_status deal_store(run *r) {
   const ctm__snapshot *s = r->scan->snapshot;
-  ctm_status status = ctm__range_plan(r->env, &r->scan->source, RANGE_ROWS, &r->cuts, &r->ranges);
+  ctm_status status = ctm__range_plan(r->env, &r->scan->source, range_rows(s), &r->cuts, &r->ranges);
   if (status != CTM_OK) return status;
   r->batches = r->ranges + ((size_t)s->nobody + RANGE_ROWS - 1) / RANGE_ROWS;
   r->push_times = r->filter_time && s->customers >= 0;

@@ -1,8 +1,6 @@
 /* Snapshots: what a store or frame held at one moment, put together from what has not changed since the last one. */
 #include "snapshot.h"
 
-#include <stdlib.h>
-
 #include "identity_blocks.h"
 #include "store.h"
 
@@ -95,92 +93,6 @@ out:
   return status;
 }
 
-/* ---- who is whom ---- */
-
-typedef struct link {
-  int64_t root, identity;
-} link;
-
-static int compare_links(const void *a, const void *b) {
-  const link *x = a, *y = b;
-  if (x->root != y->root) return x->root < y->root ? -1 : 1;
-  return (x->identity > y->identity) - (x->identity < y->identity);
-}
-
-static ctm_status who_group(ctm__env *env, ctm__who *who, link *links, size_t count) {
-  int32_t *root;
-  int64_t *roots, *members;
-  uint32_t *starts;
-  if (count == 0) return CTM_OK;
-  qsort(links, count, sizeof *links, compare_links);
-  who->root = root = ctm__alloc(env, (size_t)who->identities * sizeof *root);
-  who->roots = roots = ctm__alloc(env, count * sizeof *roots);
-  who->members = members = ctm__alloc(env, count * sizeof *members);
-  who->starts = starts = ctm__alloc(env, (count + 1) * sizeof *starts);
-  if (root == NULL || roots == NULL || members == NULL || starts == NULL) return CTM_NOMEM;
-  for (int64_t i = 0; i < who->identities; i++) root[i] = (int32_t)i;
-  for (size_t i = 0; i < count; i++) {
-    if (i == 0 || links[i].root != links[i - 1].root) {
-      starts[who->group_count] = (uint32_t)i;
-      roots[who->group_count++] = links[i].root;
-    }
-    members[i] = links[i].identity;
-    root[links[i].identity] = (int32_t)links[i].root;
-  }
-  starts[who->group_count] = (uint32_t)count;
-  return CTM_OK;
-}
-
-static ctm_status read_who(ctm__env *env, sqlite3 *db, ctm__who **out) {
-  sqlite3_stmt *s = NULL;
-  link *links = NULL;
-  size_t count = 0, capacity = 0;
-  int64_t highest;
-  int code;
-  ctm_status status = CTM_NOMEM;
-  ctm__who *who = ctm__calloc(env, 1, sizeof *who);
-  if (who == NULL) return CTM_NOMEM;
-  atomic_init(&who->references, 1);
-  ctm__env_init(&who->env, &env->alloc);
-  CTM__TRY(ctm__identity_highest(env, db, &highest));
-  if (highest < 0 || highest >= INT32_MAX) {
-    status = ctm__fail(env, CTM_CORRUPT, "identity number %lld is out of range", (long long)highest);
-    goto out;
-  }
-  who->identities = highest + 1;
-  code = sqlite3_prepare_v2(db, "SELECT identity, customer FROM identity_links", -1, &s, NULL);
-  if (code == SQLITE_OK) {
-    while ((code = sqlite3_step(s)) == SQLITE_ROW) {
-      int64_t identity = sqlite3_column_int64(s, 0), customer = sqlite3_column_int64(s, 1);
-      link *grown;
-      if (identity < 1 || identity > highest || customer < 1 || customer >= identity) {
-        status =
-            ctm__fail(env, CTM_CORRUPT, "identity %lld is linked to %lld", (long long)identity, (long long)customer);
-        goto out;
-      }
-      grown = ctm__grow(env, links, &capacity, count + 1, sizeof *links);
-      if (grown == NULL) {
-        status = CTM_NOMEM;
-        goto out;
-      }
-      links = grown;
-      links[count++] = (link){customer, identity};
-    }
-  }
-  if (code != SQLITE_DONE) {
-    status = ctm__sqlite_fail(env, db, code, "reading who is whom");
-    goto out;
-  }
-  CTM__TRY(who_group(env, who, links, count));
-  *out = who;
-  who = NULL;
-out:
-  sqlite3_finalize(s);
-  ctm__free(env, links);
-  ctm__who_drop(who);
-  return status;
-}
-
 static int64_t earlier(int64_t a, int64_t b) {
   return a == CTM_NO_TIME ? b : b == CTM_NO_TIME ? a : CTM__MIN(a, b);
 }
@@ -215,8 +127,7 @@ static ctm_status take_store(ctm_store *store, sqlite3 *db, int64_t as_of, ctm_p
   CTM__TRY(take_runs(env, db, before, made));
   CTM__TRY(ctm__journal_read(env, db, &made->catalogue, INT64_MAX, before != NULL ? before->journal : NULL, progress,
                              data, &made->journal));
-  (void)as_of;
-  CTM__TRY(read_who(env, db, &made->who));
+  CTM__TRY(ctm__who_read(env, db, as_of, &made->who));
   made->rows = made->runs->rows + (int64_t)made->journal->chunk.rows;
   made->nobody = made->runs->nobody + (int64_t)made->journal->nobody;
   made->min_time = earlier(made->runs->min_time, made->journal->min_time);
