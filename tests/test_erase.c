@@ -1,5 +1,29 @@
 /* Undoing loads, forgetting customers: what goes, what stays, what is left in the files. */
+#include "customer_values.h"
+#include "identity_blocks.h"
+#include "runs.h"
 #include "store_support.h"
+
+/* Where interactions lie: as rows; in both, with the smallest slabs there can be; in both, with usual ones. */
+enum { AS_ROWS, IN_TINY_SLABS, IN_SLABS, SHAPES };
+
+static ctm_store *opened_as(int shape, const char *path, const ctm_allocator *allocator) {
+  ctm_open_options options = CTM_OPEN_OPTIONS_INIT;
+  ctm_store *store;
+  ctm_error error;
+  options.allocator = allocator;
+  if (shape == IN_TINY_SLABS) {
+    options.slab_rows = options.block_rows = 16;
+    options.run_rows = 128;
+  }
+  ctm_status status = ctm_open(path, &options, &store, &error);
+  ck_assert_msg(status == CTM_OK, "%s", error.message);
+  return store;
+}
+
+static void settle(ctm_store *store, int shape) {
+  if (shape != AS_ROWS) OKS(store, ctm_compact(store, NULL, NULL));
+}
 
 static int64_t number(ctm_store *store, const char *statement) {
   ctm_result *r;
@@ -50,18 +74,21 @@ static int64_t load_csv(ctm_store *store, const char *text) {
 
 #define HEAD "customer,time,touchpoint,text,plan,age,segment,key\n"
 static const char everything[] =
-    "SELECT customer, time, touchpoint, text, plan, load FROM ctm_interactions ORDER BY rowid";
+    "SELECT customer, time, touchpoint, text, plan, load FROM ctm_interactions ORDER BY 1, 2, 3";
 
 START_TEST(test_undo) {
-  ctm_store *store = opened(_i ? at("u.ctm") : NULL);
+  const int shape = _i / 2;
+  ctm_store *store = opened_as(shape, _i % 2 ? at("u.ctm") : NULL, NULL);
   ctm_attribute age = {"age", CTM_TYPE_INT, 99, 0, NULL};
   ctm_result *r;
   int64_t first = load_csv(store, HEAD "A,1000000000,web,fine,gold,30,old,k1\nB,1000000001,web,,gold,31,old,\n");
   record(store, "A", 7, "store");
+  settle(store, shape);
   char *before = told(store, everything);
   char *customers = told(store, "SELECT * FROM ctm_customers WHERE customer IN ('A', 'B')");
   int64_t second = load_csv(
       store, HEAD "A,1000000000,web,again,gold,,,k1\nC,1000000002,app,slow,blue,40,new,\nB,1000000003,app,,red,,,k2\n");
+  settle(store, shape);
   ck_assert_int_eq(number(store, "SELECT count(*) FROM ctm_interactions"), 5);
   ck_assert_int_eq(number(store, "SELECT duplicates FROM loads WHERE number = 2"), 1);
   OKS(store, ctm_timeline(store, NULL, NULL, "B", 0, &r)); /* a snapshot that is now old */
@@ -72,7 +99,7 @@ START_TEST(test_undo) {
   tells(store, everything, before);
   tells(store, "SELECT * FROM ctm_customers WHERE customer IN ('A', 'B')", customers);
   tells(store, "SELECT customer, age, segment FROM ctm_customers WHERE customer = 'C'", "customer,age,segment\nC,,\n");
-  ck_assert_int_eq(number(store, "SELECT count(*) FROM texts"), 1);
+  ck_assert_int_eq(number(store, "SELECT count(text) FROM ctm_interactions"), 1);
   ck_assert_int_eq(counted(store), 3);
   OKS(store, ctm_timeline(store, NULL, NULL, "B", 0, &r));
   ck_assert_int_eq(ctm_result_rows(r), 1);
@@ -128,8 +155,8 @@ static ctm_identity email_of(int customer) {
   return (ctm_identity){"email", name_of(customer, "mail@example.com")};
 }
 
-static void record_person(ctm_store *store, ctm_recorder *recorder, int customer, int visits) {
-  for (int i = 0; i < visits; i++) {
+static void record_visits(ctm_store *store, ctm_recorder *recorder, int customer, int from, int visits) {
+  for (int i = from; i < from + visits; i++) {
     ctm_interaction row = visit(name_of(customer, "person"), CTM_DAYS(20000 + i), i % 2 ? "web" : "store");
     ctm_attribute attributes[] = {{"note", CTM_TYPE_TEXT, 0, 0, name_of(customer, "remark")},
                                   {"size", CTM_TYPE_INT, customer, 0, NULL}};
@@ -153,12 +180,17 @@ static void record_person(ctm_store *store, ctm_recorder *recorder, int customer
   }
 }
 
-static void make_people(ctm_store *store, int people) {
+/* Some visits from a day on. */
+static void record_people(ctm_store *store, int people, int from) {
   ctm_recorder *recorder;
   OKS(store, ctm_recorder_new(store, &recorder));
-  for (int c = 0; c < people; c++) record_person(store, recorder, c, 1 + c % 3);
+  for (int c = 0; c < people; c++) record_visits(store, recorder, c, from, 1 + c % 3);
   OKS(store, ctm_recorder_commit(recorder));
   ctm_recorder_free(recorder);
+}
+
+static void make_people(ctm_store *store, int people) {
+  record_people(store, people, 0);
   for (int c = 0; c < people; c += 7) {
     for (int round = 0; round < 2; round++) { /* what is overwritten leaves bytes, too */
       ctm_attribute address = {"address", CTM_TYPE_TEXT, 0, 0, name_of(c, round ? "new-address" : "address")};
@@ -206,66 +238,207 @@ static int traces(const char *path, int customer) {
   return found + occurrences(path, stored, sizeof stored);
 }
 
+/* What compressed bytes say: texts and keys of the customer in slabs, identities and values in blocks. */
+typedef struct decoded {
+  char token[20];
+  int64_t key;
+  int found;
+} decoded;
+
+static ctm_status look_at_identity(void *data, ctm__env *env CTM__UNUSED, const ctm__identity_entry *entry) {
+  decoded *d = data;
+  d->found += strstr(entry->value, d->token) != NULL;
+  return CTM_OK;
+}
+
+static ctm_status look_at_value(void *data, ctm__env *env CTM__UNUSED, const ctm__customer_value *value) {
+  decoded *d = data;
+  d->found += !value->is_null && value->type == CTM_TYPE_TEXT &&
+              memmem(value->text, value->length, d->token, strlen(d->token)) != NULL;
+  return CTM_OK;
+}
+
+static void look_at_column(ctm_store *store, const uint8_t *bytes, size_t length, int32_t column, decoded *d) {
+  ctm__slab slab;
+  OKS(store, ctm__slab_open(&store->env, bytes, length, &slab));
+  for (uint32_t i = 0; slab.kind == CTM__SLAB_TEXTS && i < slab.distinct; i++) {
+    size_t text_length;
+    const char *text = ctm__slab_text(&slab, (int32_t)i, &text_length);
+    d->found += memmem(text, text_length, d->token, strlen(d->token)) != NULL;
+  }
+  if (column == CTM__COLUMN_KEY) {
+    int64_t *keys = malloc(slab.rows * sizeof *keys);
+    uint8_t *present = malloc(slab.rows);
+    OKS(store, ctm__slab_ints(&store->env, &slab, 0, slab.rows, keys, present));
+    for (uint32_t i = 0; i < slab.rows; i++) d->found += present[i] && keys[i] == d->key;
+    free(keys);
+    free(present);
+  }
+  ctm__slab_close(&store->env, &slab);
+}
+
+static int decoded_traces(ctm_store *store, int customer) {
+  decoded d = {.found = 0};
+  sqlite3 *db;
+  sqlite3_stmt *s;
+  int64_t attributes = number(store, "SELECT count(*) FROM attributes");
+  const char *key = name_of(customer, "key");
+  snprintf(d.token, sizeof d.token, "-%05d", customer);
+  d.key = (int64_t)ctm__fingerprint(key, strlen(key));
+  OK(ctm__enter(store));
+  OKS(store, ctm__read_begin(store, &db));
+  OKS(store, ctm__identities_each(&store->env, db, look_at_identity, &d));
+  for (int32_t i = 0; i < store->catalogue.customer_attributes.count; i++)
+    OKS(store,
+        ctm__customer_values_each(&store->env, db, i, store->catalogue.customer_attribute_type[i], look_at_value, &d));
+  ck_assert_int_eq(sqlite3_prepare_v2(db, "SELECT id, bytes FROM slab_columns", -1, &s, NULL), SQLITE_OK);
+  while (sqlite3_step(s) == SQLITE_ROW)
+    look_at_column(store, sqlite3_column_blob(s, 1), (size_t)sqlite3_column_bytes(s, 1),
+                   (int32_t)(sqlite3_column_int64(s, 0) % CTM__COLUMNS_MOST), &d);
+  sqlite3_finalize(s);
+  ctm__read_end(store, db);
+  OKS(store, ctm__leave(store, CTM_OK));
+  ck_assert_int_gt(attributes, 0);
+  return d.found;
+}
+
 static const char others[] =
     "SELECT customer, time, touchpoint, score, text, \"case\", key, note, size FROM ctm_interactions WHERE customer"
     " NOT LIKE '%-00777' AND customer NOT LIKE '%-00776'"
-    " ORDER BY rowid";
+    " ORDER BY customer, time";
 static const char other_customers[] =
     "SELECT * FROM ctm_customers WHERE customer NOT LIKE '%-00777' AND customer NOT LIKE '%-00776' ORDER BY rowid";
 
+/* Who is behind a row of an older answer is not told any more. */
+static void is_stale(ctm_result *r) {
+  ctm_result *members;
+  ctm_error error;
+  ck_assert_int_eq(ctm_result_customers(r, 0, &members, &error), CTM_STALE);
+  ck_assert_ptr_nonnull(strstr(error.message, "erased"));
+  ck_assert_ptr_null(members);
+}
+
 START_TEST(test_no_bytes_left) {
+  const int shape = _i / 2, people = shape == IN_TINY_SLABS ? 800 : PEOPLE;
   const char *path = at("bytes.ctm");
-  ctm_store *store = opened(path);
-  ctm_result *r;
-  make_people(store, PEOPLE);
+  ctm_store *store = opened_as(shape, path, NULL);
+  ctm_result *r, *asked;
+  make_people(store, people);
   ck_assert_int_eq(FORGOTTEN % 7, 0);
-  if (_i) { /* settled in the file; else still in the log */
+  if (shape != AS_ROWS) { /* several runs, and rows that are in none yet */
+    settle(store, shape);
+    record_people(store, people, 5);
+    settle(store, shape);
+    record_people(store, people, 10);
+    ck_assert_int_gt(number(store, "SELECT count(*) FROM slabs"), shape == IN_TINY_SLABS ? 50 : 0);
+    ck_assert_int_gt(number(store, "SELECT count(*) FROM interactions"), people);
+  }
+  if (_i % 2) { /* settled in the file; else still in the log */
     ctm_close(store);
-    store = opened(path);
+    store = opened_as(shape, path, NULL);
   }
   for (size_t i = 0; i < CTM__COUNT(whats); i++)
-    ck_assert_int_gt(occurrences(path, name_of(FORGOTTEN, whats[i]), strlen(name_of(FORGOTTEN, whats[i]))), 0);
+    ck_assert_int_gt(
+        occurrences(path, name_of(FORGOTTEN, whats[i]), strlen(name_of(FORGOTTEN, whats[i]))) + (shape != AS_ROWS), 0);
+  ck_assert_int_gt(decoded_traces(store, FORGOTTEN), shape == AS_ROWS ? 1 : 7);
   char *interactions = told(store, others), *customers = told(store, other_customers);
   OKS(store, ctm_nps(store, NULL, NULL, &r));
+  ctm_result_free(r);
+  OKS(store, ctm_frequency(store, NULL, &asked));
+  OK(ctm_result_customers(asked, 0, &r, NULL));
+  ck_assert_int_eq(ctm_result_rows(r), people);
   ctm_result_free(r);
   /* one by the customer's own name, one by the other identity */
   OKS(store, ctm_erase(store, NULL, name_of(FORGOTTEN, "person")));
   OKS(store, ctm_erase(store, "email", email_of(FORGOTTEN - 1).value));
   ck_assert_int_eq(traces(path, FORGOTTEN), 0); /* while it is open */
   ck_assert_int_eq(traces(path, FORGOTTEN - 1), 0);
-  ck_assert_int_gt(traces(path, FORGOTTEN + 1), 5);
+  ck_assert_int_gt(traces(path, FORGOTTEN + 1), shape == AS_ROWS ? 5 : 0);
+  ck_assert_int_eq(decoded_traces(store, FORGOTTEN) + decoded_traces(store, FORGOTTEN - 1), 0);
+  ck_assert_int_gt(decoded_traces(store, FORGOTTEN + 1), shape == AS_ROWS ? 1 : 7);
+  is_stale(asked);
   tells(store, others, interactions);
   tells(store, other_customers, customers);
-  ck_assert_int_eq(number(store, "SELECT count(*) FROM ctm_customers"), PEOPLE - 2);
+  ck_assert_int_eq(number(store, "SELECT count(*) FROM ctm_customers"), people - 2);
   ck_assert_int_eq(number(store, "SELECT value FROM meta WHERE key = 'erasures'"), 2);
   FAILS(CTM_UNKNOWN, store, ctm_timeline(store, NULL, NULL, name_of(FORGOTTEN, "person"), 0, &r), "-00777");
   FAILS(CTM_UNKNOWN, store, ctm_erase(store, NULL, name_of(FORGOTTEN, "person")), "-00777");
   OKS(store, ctm_frequency(store, NULL, &r));
-  ck_assert_int_eq(ctm_result_int(r, 0, ctm_result_find(r, "customers")), PEOPLE - 2);
+  ck_assert_int_eq(ctm_result_int(r, 0, ctm_result_find(r, "customers")), people - 2);
+  ck_assert_int_eq(ctm_result_int(r, 0, ctm_result_find(r, "interactions")), counted(store));
   ctm_result_free(r);
   OKS(store, ctm_check(store));
   ctm_close(store);
   ck_assert_int_eq(traces(path, FORGOTTEN) + traces(path, FORGOTTEN - 1), 0);
+  is_stale(asked);
+  ctm_result_free(asked);
   store = opened(path);
+  tells(store, others, interactions);
+  OKS(store, ctm_compact(store, NULL, NULL));
   tells(store, others, interactions);
   OKS(store, ctm_check(store));
   ck_assert_int_eq(raw_number(path, "PRAGMA application_id"), CTM__APPLICATION_ID);
-  ck_assert_int_eq(raw_number(path, "PRAGMA user_version"), ctm__migration_count);
+  ck_assert_int_eq(raw_number(path, "PRAGMA user_version"), 2);
   ctm_close(store);
   ctm_free(interactions);
   ctm_free(customers);
 }
 END_TEST
 
+/* Whoever is alone in a run goes with it, and so does a slab; rows of nobody stay. */
+START_TEST(test_runs_left_empty) {
+  ctm_store *store = opened_as(IN_TINY_SLABS, NULL, NULL);
+  for (int i = 0; i < 40; i++) record(store, "A", CTM_DAYS(20000) + i, "web");
+  OKS(store, ctm_compact(store, NULL, NULL));
+  ck_assert_int_gt(number(store, "SELECT count(*) FROM slabs"), 1);
+  record(store, "B", CTM_DAYS(20001), "web");
+  OKS(store, ctm_erase(store, NULL, "A"));
+  ck_assert_int_eq(number(store,
+                          "SELECT (SELECT count(*) FROM slabs) + (SELECT count(*) FROM runs) +"
+                          " (SELECT count(*) FROM slab_columns)"),
+                   0);
+  ck_assert_int_eq(counted(store), 1);
+  for (int i = 0; i < 40; i++) record(store, i % 2 ? "A" : NULL, CTM_DAYS(20000) + i, "web");
+  OKS(store, ctm_compact(store, NULL, NULL));
+  OKS(store, ctm_check(store));
+  OKS(store, ctm_erase(store, NULL, "A"));
+  tells(store, "SELECT customer, count(*), count(DISTINCT time) FROM ctm_interactions GROUP BY 1 ORDER BY 1",
+        "customer,count(*),count(DISTINCT time)\n,20,20\nB,1,1\n");
+  OKS(store, ctm_check(store));
+  ctm_close(store);
+}
+END_TEST
+
+/* An erased row's number is not given again: what comes later is later. */
+START_TEST(test_order_goes_on) {
+  ctm_store *store = opened_as(_i, NULL, NULL);
+  ctm_result *r;
+  record(store, "A", 5, "first");
+  settle(store, _i);
+  record(store, "B", 5, "web");
+  OKS(store, ctm_erase(store, NULL, "B"));
+  record(store, "A", 5, "second");
+  OKS(store, ctm_timeline(store, NULL, NULL, "A", 0, &r));
+  ck_assert_int_eq(ctm_result_rows(r), 2);
+  ck_assert_str_eq(ctm_result_text(r, 0, ctm_result_find(r, "touchpoint")), "first");
+  ck_assert_str_eq(ctm_result_text(r, 1, ctm_result_find(r, "touchpoint")), "second");
+  ctm_result_free(r);
+  OKS(store, ctm_check(store));
+  ctm_close(store);
+}
+END_TEST
+
 START_TEST(test_numbers_are_not_given_again) {
   const char *path = at("numbers.ctm");
-  ctm_store *store = opened(_i ? path : NULL);
+  const int shape = _i / 2;
+  ctm_store *store = opened_as(shape, _i % 2 ? path : NULL, NULL);
   record(store, "A", 5, "web");
   record(store, "B", 5, "web");
   record(store, "C", 5, "web");
+  settle(store, shape);
   OKS(store, ctm_erase(store, NULL, "C"));
   OKS(store, ctm_erase(store, NULL, "B"));
-  if (_i) {
+  if (_i % 2) {
     ctm_close(store);
     store = opened(path);
   }
@@ -279,7 +452,7 @@ START_TEST(test_numbers_are_not_given_again) {
 END_TEST
 
 START_TEST(test_linked) {
-  ctm_store *store = opened(NULL);
+  ctm_store *store = opened_as(_i, NULL, NULL);
   ctm_identity all[] = {{"device", "d"}, {"email", "e"}, {NULL, "A"}};
   ctm_interaction row = visit(NULL, 9, "web");
   row.identities = &all[1];
@@ -289,10 +462,13 @@ START_TEST(test_linked) {
   record(store, "d", 6, "web"); /* of kind id: somebody else */
   OKS(store, ctm_record(store, &row));
   OKS(store, ctm_customer_link(store, all, 3));
+  settle(store, _i);
   OKS(store, ctm_erase(store, "device", "d"));
   tells(store, "SELECT customer, time FROM ctm_interactions ORDER BY time", "customer,time\nZ,1\nd,6\n");
-  ck_assert_int_eq(number(store, "SELECT count(*) FROM identities"), 2);
+  tells(store, "SELECT customer, kind, identities FROM ctm_customers ORDER BY 1",
+        "customer,kind,identities\nZ,id,1\nd,id,1\n");
   ck_assert_int_eq(number(store, "SELECT count(*) FROM identity_links"), 0);
+  ck_assert_int_eq(number(store, "SELECT count(*) FROM identity_history"), 0);
   OKS(store, ctm_record(store, &row)); /* a new customer, linked with nobody */
   ck_assert_int_eq(number(store, "SELECT count(*) FROM ctm_interactions WHERE customer = 'e'"), 1);
   OKS(store, ctm_check(store));
@@ -309,6 +485,7 @@ START_TEST(test_busy) {
   ctm_result *r;
   OK(open_flags(path, 0, &store, &error));
   make_people(store, 100);
+  settle(store, _i);
   ck_assert_int_eq(sqlite3_open(path, &reader), SQLITE_OK);
   ck_assert_int_eq(sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM interactions", NULL, NULL, NULL), SQLITE_OK);
   FAILS(CTM_BUSY, store, ctm_erase(store, NULL, name_of(77, "person")), "is forgotten");
@@ -352,11 +529,12 @@ END_TEST
 /* Another handle on the file has names and numbers in memory. */
 START_TEST(test_other_handles) {
   const char *path = at("other.ctm");
-  ctm_store *a = opened(path), *b = opened(path);
+  ctm_store *a = opened_as(_i, path, NULL), *b = opened_as(_i, path, NULL);
   ctm_result *r;
   record(a, "A", 5, "web");
   record(a, "B", 5, "web");
   record(b, "B", 6, "web");
+  settle(a, _i);
   OKS(b, ctm_timeline(b, NULL, NULL, "B", 0, &r));
   ck_assert_int_eq(ctm_result_rows(r), 2);
   OKS(a, ctm_erase(a, NULL, "B"));
@@ -375,8 +553,6 @@ END_TEST
 START_TEST(test_failing_memory) {
   failing f = {0, 0, 0};
   ctm_allocator allocator = {failing_allocate, failing_reallocate, failing_release, &f};
-  ctm_open_options options = CTM_OPEN_OPTIONS_INIT;
-  options.allocator = &allocator;
   for (int erasing = 0; erasing < 2; erasing++)
     for (long first = 1, done = 0; !done; first++) {
       ctm_store *store;
@@ -384,12 +560,13 @@ START_TEST(test_failing_memory) {
       char path[200];
       snprintf(path, sizeof path, "%s/f%d-%ld.ctm", place, erasing, first);
       f.fail_at = 0;
-      OK(ctm_open(path, &options, &store, NULL));
+      store = opened_as(_i, path, &allocator);
       load_csv(store, HEAD "A,1000000000,web,fine,gold,30,old,k1\nB,1000000001,web,,gold,31,old,\n");
       record(store, "C", 5, "web");
       OKS(store, ctm_customer_link(store, (ctm_identity[]){{NULL, "A"}, {"email", "a"}}, 2));
+      settle(store, _i);
       ctm_close(store);
-      OK(ctm_open(path, &options, &store, NULL));
+      store = opened_as(_i, path, &allocator);
       f.made = 0;
       f.fail_at = first;
       status = erasing ? ctm_erase(store, "email", "a") : ctm_load_undo(store, 1);
@@ -421,13 +598,15 @@ int main(void) {
   tcase_add_checked_fixture(cases, make_place, remove_place);
   tcase_set_timeout(cases, 120);
   tcase_add_loop_test(cases, test_undo, 0, 2);
-  tcase_add_loop_test(cases, test_no_bytes_left, 0, 2);
-  tcase_add_loop_test(cases, test_numbers_are_not_given_again, 0, 2);
-  tcase_add_test(cases, test_linked);
-  tcase_add_test(cases, test_busy);
+  tcase_add_loop_test(cases, test_no_bytes_left, 0, 2 * SHAPES);
+  tcase_add_test(cases, test_runs_left_empty);
+  tcase_add_loop_test(cases, test_order_goes_on, 0, SHAPES);
+  tcase_add_loop_test(cases, test_numbers_are_not_given_again, 0, 2 * SHAPES);
+  tcase_add_loop_test(cases, test_linked, 0, SHAPES);
+  tcase_add_loop_test(cases, test_busy, 0, 2);
   tcase_add_test(cases, test_refused);
-  tcase_add_test(cases, test_other_handles);
-  tcase_add_test(cases, test_failing_memory);
+  tcase_add_loop_test(cases, test_other_handles, 0, SHAPES);
+  tcase_add_loop_test(cases, test_failing_memory, 0, 2);
   srunner_run_all(runner, CK_NORMAL);
   int failed = srunner_ntests_failed(runner);
   srunner_free(runner);

@@ -117,6 +117,8 @@ static ctm_status check_identities(ctm__env *env, const ctm__snapshot *s) {
   return CTM_OK;
 }
 
+static const char erasures_so_far[] = "SELECT value FROM meta WHERE key = 'erasures'";
+
 static ctm_status take_store(ctm_store *store, sqlite3 *db, int64_t as_of, ctm_progress progress, void *data,
                              ctm__snapshot *made) {
   ctm__env *env = &store->env;
@@ -136,6 +138,7 @@ static ctm_status take_store(ctm_store *store, sqlite3 *db, int64_t as_of, ctm_p
   made->customer_numbers = made->who->identities;
   made->customers = -1;
   made->last_sequence = CTM__MAX(made->runs->last_rank, made->journal->last_sequence);
+  CTM__TRY(ctm__sql_integer(env, db, erasures_so_far, &made->erasures));
   CTM__TRY(check_identities(env, made));
 out:
   return status;
@@ -243,6 +246,7 @@ ctm_status ctm__snapshot_take(ctm_store *store, ctm__snapshot **snapshot, ctm_pr
 
 /* One state of the file for everything that is read until the end, unless a write transaction is that already. */
 ctm_status ctm__snapshot_wake(ctm__env *env, ctm__snapshot *snapshot) {
+  int64_t erasures;
   ctm_status status;
   if (snapshot->engine == NULL) return CTM_OK;
   status = ctm__engine_wake(env, snapshot->engine);
@@ -258,7 +262,11 @@ ctm_status ctm__snapshot_wake(ctm__env *env, ctm__snapshot *snapshot) {
     }
     snapshot->woken = true;
   }
-  return CTM_OK;
+  status = ctm__sql_integer(env, snapshot->db, erasures_so_far, &erasures);
+  if (status == CTM_OK && erasures != snapshot->erasures)
+    status = ctm__fail(env, CTM_STALE, "a customer was erased since this was answered: ask again");
+  if (status != CTM_OK) ctm__snapshot_wake_end(snapshot);
+  return status;
 }
 
 void ctm__snapshot_wake_end(ctm__snapshot *snapshot) {

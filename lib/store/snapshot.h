@@ -31,6 +31,7 @@ typedef struct ctm__snapshot {
   int64_t customer_numbers; /* one above the highest */
   int64_t customers;        /* that have an interaction; -1: not yet counted (a scan does) */
   int64_t last_sequence;    /* for provenance */
+  int64_t erasures;         /* how many customers had been erased */
 
   struct ctm__shared_table *shared; /* private */
   struct ctm__people *people;       /* private: what is known of customers, once asked for (people.c) */
@@ -48,7 +49,8 @@ ctm_status ctm__snapshot_take(struct ctm_store *store, ctm__snapshot **snapshot,
 ctm_status ctm__snapshot_begin(struct ctm_store *store, int64_t identities_as_of, ctm_progress progress,
                                void *progress_data, ctm__snapshot **snapshot);
 void ctm__snapshot_end(struct ctm_store *store, ctm__snapshot *snapshot); /* drops it; NULL is fine */
-/* The same for a result, whose store may be closed (ctm__engine_wake). Of frames nothing is needed. */
+/* The same for a result, whose store may be closed (ctm__engine_wake). CTM_STALE also when somebody was erased since,
+ * whose rows and name may still be in the snapshot. Of frames nothing is needed. */
 ctm_status ctm__snapshot_wake(ctm__env *env, ctm__snapshot *snapshot);
 void ctm__snapshot_wake_end(ctm__snapshot *snapshot);
 /* As a store's readers want it (engine … attribute types); only of stores. */

@@ -6,10 +6,11 @@
 #include "number.h"
 #include "result.h"
 #include "scan.h"
+#include "snapshot.h"
 #include "sql_table.h"
 #include "store.h"
 
-enum { PROGRESS_STEPS = 20000, MOST_ATTEMPTS = 10 };
+enum { PROGRESS_STEPS = 20000 };
 
 typedef struct query {
   ctm_store *store;
@@ -23,11 +24,10 @@ typedef struct query {
   bool cancelled;
   ctm_progress progress;
   void *progress_data;
-  /* segments by condition */
-  ctm__snapshot *snapshot;
-  ctm__scan scan;
+  ctm__snapshot *snapshot; /* its read transaction is the statement's; NULL: the statement reads neither table */
+  ctm__scan scan;          /* segments by condition */
   bool scanned;
-  char *note; /* why there are none; NULL */
+  char *note; /* why there are no segments by condition; NULL */
   /* rows so far, by row and column */
   struct cell *cells;
   size_t cell_count, cell_capacity;
@@ -152,82 +152,50 @@ static int on_progress(void *data) {
   return q->cancelled;
 }
 
-/* ---- segments by condition ------------------------------------------------------------------------------------------
- */
-
-static void segments_close(query *q) {
-  if (q->scanned) ctm__scan_close(q->env, &q->scan);
-  q->scanned = false;
-  ctm__snapshot_drop(q->snapshot);
-  q->snapshot = NULL;
-  q->context.segments = NULL;
-}
-
-static bool any_condition(const ctm__catalogue *k) {
-  for (int32_t i = 0; i < k->segments.count; i++)
-    if (k->segment_where[i] != NULL) return true;
-  return false;
-}
-
-/* Whom conditions put into which segment is asked of a scan, outside the statement's transaction. */
-static ctm_status segments_open(query *q) {
-  static const ctm_selection everything = CTM_SELECTION_INIT;
-  ctm__snapshot *reading = NULL;
-  ctm_status status;
-  CTM__TRY(ctm__snapshot_begin(q->store, CTM_NO_TIME, q->progress, q->progress_data, &reading));
-  q->snapshot = reading;
-  ctm__snapshot_keep(reading);
-  memset(&q->scan, 0, sizeof q->scan);
-  q->scanned = true;
-  CTM__TRY(ctm__scan_open(q->env, q->snapshot, &everything, &q->scan));
-  status = ctm__scan_segments(q->env, &q->scan);
-  if (status == CTM_UNKNOWN || status == CTM_TYPE || status == CTM_SYNTAX) {
-    /* A condition about an attribute that nobody has yet is no reason to hide the customers. */
-    ctm__free(q->env, q->note);
-    q->note = ctm__strdup(q->env, q->env->error.message);
-    status = q->note != NULL ? CTM_OK : CTM_NOMEM;
-    goto out;
-  }
-  if (status != CTM_OK) goto out;
-  q->context.segments = q->scan.segments;
-  q->context.identity_count = q->snapshot->table == NULL ? q->snapshot->customer_numbers : 0;
-out:
-  ctm__snapshot_end(q->store, reading);
-  return status;
-}
-
 /* ---- opening --------------------------------------------------------------------------------------------------------
  */
 
 static void statement_close(query *q) {
   sqlite3_finalize(q->statement);
   q->statement = NULL;
+  ctm__sql_context_clear(&q->context);
   if (q->db != NULL) {
     sqlite3_progress_handler(q->db, 0, NULL, NULL);
     sqlite3_set_authorizer(q->db, NULL, NULL);
     sqlite3_create_module_v2(q->db, "ctm_interactions", NULL, NULL, NULL);
     sqlite3_create_module_v2(q->db, "ctm_customers", NULL, NULL, NULL);
-    ctm__read_end(q->store, q->db);
+    if (q->snapshot == NULL) ctm__read_end(q->store, q->db);
   }
   q->db = NULL;
   ctm__catalogue_free(q->env, &q->committed);
   memset(&q->committed, 0, sizeof q->committed);
 }
 
+static void query_close(query *q) {
+  statement_close(q);
+  if (q->scanned) ctm__scan_close(q->env, &q->scan);
+  ctm__snapshot_end(q->store, q->snapshot);
+}
+
 static ctm_status statement_open(query *q, const char *sql) {
   ctm_store *store = q->store;
   int code;
   ctm_status status;
-  CTM__TRY(ctm__read_begin(store, &q->db));
-  q->context.catalogue = &store->catalogue;
-  if (q->db != store->db) {
+  if (q->snapshot != NULL)
+    q->db = q->snapshot->db;
+  else
+    CTM__TRY(ctm__read_begin(store, &q->db));
+  q->context.env = q->env;
+  q->context.db = q->db;
+  q->context.snapshot = q->snapshot;
+  q->context.segments = q->scanned ? q->scan.segments : NULL;
+  q->context.catalogue = q->snapshot != NULL ? &q->snapshot->catalogue : &store->catalogue;
+  if (q->snapshot == NULL && q->db != store->db) {
     CTM__TRY(ctm__catalogue_read(q->env, q->db, &q->committed));
     CTM__TRY(ctm__sql_integer(q->env, q->db, "SELECT value FROM meta WHERE key = 'catalogue_version'",
                               &q->committed.version));
     q->context.catalogue = &q->committed;
   }
-  q->context.env = q->env;
-  q->context.db = q->db;
   q->context.frame = store->is_frame ? store->frame : NULL;
   code = sqlite3_create_module_v2(q->db, "ctm_interactions", &ctm__sql_interactions, &q->context, NULL);
   if (code == SQLITE_OK)
@@ -240,21 +208,41 @@ out:
   return status;
 }
 
-/* The statement within a read transaction; segments by condition, where it reads them, from the same state. */
-static ctm_status query_open(query *q, const char *sql) {
-  ctm_store *store = q->store;
+static bool any_condition(const ctm__catalogue *k) {
+  for (int32_t i = 0; i < k->segments.count; i++)
+    if (k->segment_where[i] != NULL) return true;
+  return false;
+}
+
+/* Whom conditions put into which segment is asked of a scan. */
+static ctm_status find_segments(query *q) {
+  static const ctm_selection everything = CTM_SELECTION_INIT;
   ctm_status status;
-  for (int attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
-    CTM__TRY(statement_open(q, sql));
-    if (!q->wants_segments || !any_condition(q->context.catalogue)) return CTM_OK;
-    if (q->snapshot != NULL && (q->db != store->db || (store->snapshot_generation == store->generation &&
-                                                       store->snapshot_data_version == store->data_version)))
-      return CTM_OK;
-    statement_close(q);
-    segments_close(q);
-    CTM__TRY(segments_open(q));
+  memset(&q->scan, 0, sizeof q->scan);
+  q->scanned = true;
+  CTM__TRY(ctm__scan_open(q->env, q->snapshot, &everything, &q->scan));
+  status = ctm__scan_segments(q->env, &q->scan);
+  if (status == CTM_UNKNOWN || status == CTM_TYPE || status == CTM_SYNTAX) {
+    /* A condition about an attribute that nobody has yet is no reason to hide the customers. */
+    q->note = ctm__strdup(q->env, q->env->error.message);
+    status = q->note != NULL ? CTM_OK : CTM_NOMEM;
+    ctm__scan_close(q->env, &q->scan);
+    q->scanned = false;
   }
-  status = ctm__fail(q->env, CTM_BUSY, "others commit too often to tell segments by condition");
+out:
+  return status;
+}
+
+/* The statement within a read transaction. One that reads interactions or customers, which is known once it is
+ * prepared, is prepared again in the transaction of a snapshot of them. */
+static ctm_status query_open(query *q, const char *sql) {
+  ctm_status status;
+  CTM__TRY(statement_open(q, sql));
+  if (q->context.plan_count == 0) return CTM_OK;
+  statement_close(q);
+  CTM__TRY(ctm__snapshot_begin(q->store, CTM_NO_TIME, q->progress, q->progress_data, &q->snapshot));
+  if (q->wants_segments && any_condition(&q->snapshot->catalogue)) CTM__TRY(find_segments(q));
+  CTM__TRY(statement_open(q, sql));
 out:
   return status;
 }
@@ -451,8 +439,7 @@ ctm_status ctm_sql(ctm_store *store, const char *sql, ctm_progress progress, voi
   CTM__TRY(run(&q));
   CTM__TRY(make_result(&q, sql, result));
 out:
-  statement_close(&q);
-  segments_close(&q);
+  query_close(&q);
   ctm__free(q.env, q.note);
   ctm__free(q.env, q.cells);
   ctm__free(q.env, q.bytes);

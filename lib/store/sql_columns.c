@@ -4,7 +4,7 @@
 #include "sql_table.h"
 #include "store.h"
 
-ctm__sql_attributes ctm__sql_attributes_of(const ctm__sql_context *context, bool of_customer) {
+static ctm__sql_attributes attributes_of(const ctm__sql_context *context, bool of_customer) {
   const ctm__catalogue *k = context->catalogue;
   const ctm__table *t = context->frame;
   ctm__sql_attributes a = {0};
@@ -23,7 +23,7 @@ static const char *attribute_name(const ctm__sql_attributes *a, size_t index) {
   return a->columns != NULL ? a->columns[index].name : ctm__dictionary_text(a->names, (int32_t)index);
 }
 
-ctm_type ctm__sql_attribute_type(const ctm__sql_attributes *a, size_t index) {
+static ctm_type attribute_type(const ctm__sql_attributes *a, size_t index) {
   return a->columns != NULL ? a->columns[index].type : a->types[index];
 }
 
@@ -80,7 +80,7 @@ static ctm_status declaration(ctm__env *env, const char *const *fixed, size_t co
     CTM__TRY(ctm__text_add(env, sql, ", \""));
     for (const char *p = name.data; *p != '\0'; p++)
       CTM__TRY(*p == '"' ? ctm__text_add(env, sql, "\"\"") : ctm__text_addn(env, sql, p, 1));
-    CTM__TRY(ctm__text_addf(env, sql, "\" %s", sql_type(ctm__sql_attribute_type(a, i))));
+    CTM__TRY(ctm__text_addf(env, sql, "\" %s", sql_type(attribute_type(a, i))));
   }
   CTM__TRY(ctm__text_add(env, sql, ")"));
 out:
@@ -89,17 +89,67 @@ out:
   return status;
 }
 
-int ctm__sql_declare(ctm__sql_context *context, const char *const *fixed, size_t count,
-                     const ctm__sql_attributes *attributes) {
+int ctm__sql_connect(ctm__sql_context *context, const char *const *fixed, size_t count, bool of_customer,
+                     sqlite3_vtab **out) {
+  ctm__sql_table *t = ctm__calloc(context->env, 1, sizeof *t);
   ctm__text sql = {0};
-  ctm_status status = declaration(context->env, fixed, count, attributes, &sql);
+  ctm_status status;
   int code = SQLITE_OK;
+  if (t == NULL) return ctm__sql_failed(context, CTM_NOMEM);
+  t->env = context->env;
+  t->context = context;
+  t->attributes = attributes_of(context, of_customer);
+  status = declaration(context->env, fixed, count, &t->attributes, &sql);
   if (status != CTM_OK)
     code = ctm__sql_failed(context, status);
   else if ((code = sqlite3_declare_vtab(context->db, sql.data)) != SQLITE_OK)
     code = ctm__sql_broken(context, code, "naming the columns");
   ctm__text_free(context->env, &sql);
+  if (code == SQLITE_OK)
+    *out = &t->base;
+  else
+    ctm__free(context->env, t);
   return code;
+}
+
+int ctm__sql_disconnect(sqlite3_vtab *table) {
+  ctm__free(((ctm__sql_table *)table)->env, table);
+  return SQLITE_OK;
+}
+
+/* SQLite asks for ways more often than it goes them, and mostly for the same ones. */
+int ctm__sql_plan_keep(ctm__sql_context *context, uint32_t taken, sqlite3_index_info *info) {
+  ctm__sql_plan *plans = context->plans;
+  size_t i = 0;
+  while (i < context->plan_count && (plans[i].taken != taken || plans[i].used != info->colUsed)) i++;
+  if (i == context->plan_count) {
+    plans = ctm__grow(context->env, plans, &context->plan_capacity, i + 1, sizeof *plans);
+    if (plans == NULL) return ctm__sql_failed(context, CTM_NOMEM);
+    context->plans = plans;
+    plans[context->plan_count++] = (ctm__sql_plan){taken, info->colUsed};
+  }
+  info->idxNum = (int)i;
+  return SQLITE_OK;
+}
+
+void ctm__sql_context_clear(ctm__sql_context *context) {
+  ctm__env *env = context->env;
+  if (env == NULL) return; /* never opened */
+  sqlite3_finalize(context->find);
+  ctm__free(env, context->plans);
+  ctm__free(env, context->cuts);
+  ctm__free(env, context->frame_vectors);
+  ctm__free(env, context->first);
+  ctm__free(env, context->following);
+  ctm__free(env, context->kind_of);
+  ctm__dictionary_free(env, &context->kinds);
+  memset(context, 0, sizeof *context);
+}
+
+bool ctm__sql_equal(sqlite3_index_info *info, int constraint, int column) {
+  const struct sqlite3_index_constraint *c = &info->aConstraint[constraint];
+  return c->usable && c->iColumn == column && c->op == SQLITE_INDEX_CONSTRAINT_EQ &&
+         sqlite3_stricmp(sqlite3_vtab_collation(info, constraint), "BINARY") == 0;
 }
 
 int ctm__sql_failed(ctm__sql_context *context, ctm_status status) {
@@ -119,16 +169,22 @@ void ctm__sql_code(sqlite3_context *out, const ctm__dictionary *texts, int64_t c
                           SQLITE_STATIC, SQLITE_UTF8);
 }
 
-void ctm__sql_real(sqlite3_context *out, double value) {
-  if (!isnan(value)) sqlite3_result_double(out, value);
+void ctm__sql_value(sqlite3_context *out, const ctm__vector *v, size_t row, bool passing) {
+  if (v->kind == CTM__SLAB_TEXTS) {
+    int32_t code = v->codes != NULL ? v->codes[row] : -1;
+    if (code >= 0)
+      sqlite3_result_text64(out, ctm__dictionary_text(v->texts, code), ctm__dictionary_length(v->texts, code),
+                            passing ? SQLITE_TRANSIENT : SQLITE_STATIC, SQLITE_UTF8);
+  } else if (v->kind == CTM__SLAB_REALS) {
+    if (v->reals != NULL && !isnan(v->reals[row])) sqlite3_result_double(out, v->reals[row]);
+  } else if (v->ints != NULL && (v->present == NULL || v->present[row])) {
+    sqlite3_result_int64(out, v->ints[row]);
+  }
 }
 
-void ctm__sql_column(sqlite3_context *out, const ctm__column *c, size_t row) {
-  if (c->type == CTM_TYPE_TEXT) {
-    if (c->codes != NULL) ctm__sql_code(out, c->dictionary, c->codes[row]);
-  } else if (c->type == CTM_TYPE_REAL) {
-    if (c->reals != NULL) ctm__sql_real(out, c->reals[row]);
-  } else if (c->ints != NULL && (c->present == NULL || c->present[row])) {
-    sqlite3_result_int64(out, c->ints[row]);
-  }
+ctm__vector ctm__sql_vector(int32_t number, const ctm__column *c) {
+  ctm__slab_kind kind = c->type == CTM_TYPE_TEXT   ? CTM__SLAB_TEXTS
+                        : c->type == CTM_TYPE_REAL ? CTM__SLAB_REALS
+                                                   : CTM__SLAB_INTS;
+  return (ctm__vector){number, kind, c->codes, c->ints, c->present, c->reals, c->dictionary};
 }

@@ -1,10 +1,11 @@
-/* ctm_interactions: a row an interaction, names instead of codes. Rows of the journal come by a statement that takes
- * conditions on customer, time and touchpoint over; rows of a frame lie in arrays, a customer's side by side. SQLite
- * tests every condition again: taking one over only leaves rows out early. */
+/* ctm_interactions: a row an interaction, names instead of codes. A store's rows come range by range of customers, only
+ * the columns that a statement uses; a frame's lie in arrays. Conditions on customer, time and touchpoint leave rows
+ * out early; SQLite tests every condition again. */
 #include "sql_table.h"
 
-#include <stdlib.h>
+#include <math.h>
 
+#include "range.h"
 #include "store.h"
 
 enum {
@@ -30,7 +31,21 @@ static const char *const fixed[FIXED] = {"customer TEXT", "time INTEGER",     "t
                                          "about TEXT",    "text TEXT",        "case TEXT",       "key INTEGER",
                                          "load INTEGER",  "date_only INTEGER"};
 
-/* The plan, as idxNum: what was taken over, in the order of the arguments. */
+/* The column of slabs that each is made of; 0: none, or more than that. */
+static const int32_t stored[FIXED] = {[TOUCHPOINT] = CTM__COLUMN_TOUCHPOINT,
+                                      [CHANNEL] = CTM__COLUMN_CHANNEL,
+                                      [STAGE] = CTM__COLUMN_TOUCHPOINT,
+                                      [VALUE] = CTM__COLUMN_VALUE,
+                                      [SURVEY] = CTM__COLUMN_SURVEY,
+                                      [SCORE] = CTM__COLUMN_SCORE,
+                                      [ABOUT] = CTM__COLUMN_ABOUT,
+                                      [TEXT] = CTM__COLUMN_TEXT,
+                                      [CASE] = CTM__COLUMN_CASE,
+                                      [KEY] = CTM__COLUMN_KEY,
+                                      [LOAD] = CTM__COLUMN_LOAD,
+                                      [DATE_ONLY] = CTM__COLUMN_FLAGS};
+
+/* What a plan has taken over, in the order of the arguments. */
 enum {
   BY_CUSTOMER = 1,
   BY_TOUCHPOINT = 2,
@@ -38,89 +53,72 @@ enum {
   LOW_MASK = 3 << LOW_SHIFT,
   HIGH_SHIFT = 4,
   HIGH_MASK = 3 << HIGH_SHIFT,
-  WANTS_CUSTOMER = 64,
-  WANTS_ATTRIBUTES = 128,
-  ORDERED = 256,           /* by time, which SQLite relies on … */
-  ORDERED_CUSTOMERS = 512, /* … behind the customer */
-  BY_PLACE = 1024          /* never of idxNum: rows come one by one, by their numbers */
+  BY_NOBODY = 64 /* without an argument */
 };
 static const char *const lows[] = {"", ">=", ">", "="}, *const highs[] = {"", "<=", "<"};
+enum { AT_LEAST = 1, ABOVE, EXACTLY, AT_MOST = 1, BELOW };
 
-/* One interaction of somebody known, for looking customers up again and again. */
-typedef struct place {
-  int64_t customer, time, identity, seq;
-} place;
+enum {
+  RANGE_ROWS = 65536, /* that are in memory at a time */
+  MOST_COLUMNS = CTM__COLUMN_ATTRIBUTES
+};
 
-typedef struct table {
-  sqlite3_vtab base;
-  ctm__env *env; /* the store's: SQLite may put the end off beyond the statement's */
-  ctm__sql_context *context;
-  ctm__sql_attributes attributes;
-  int64_t lookups; /* of customers in the journal */
-  place *places;   /* by customer, time, order; made for the second look-up */
-  size_t place_count, place_capacity;
-  int32_t *first, *next; /* of a frame: first customer of a label, next one of the same; -1 */
-} table;
+static const int64_t END_OF_TIME = (int64_t)1 << 62;
+
+/* What lies in memory: customers low … high - 1, or, low being -1, piece `high` of nobody's rows. */
+typedef struct span {
+  int64_t low, high;
+} span;
 
 typedef struct cursor {
   sqlite3_vtab_cursor base;
   bool end;
-  /* the journal */
-  sqlite3_stmt *rows, *text, *name;
-  int rows_plan;           /* that `rows` was prepared for: looking up again needs no other */
-  size_t place, place_end; /* rows are found by these places; both 0: `rows` gives them itself */
-  ctm__attribute_value *values;
-  int64_t *stamps, stamp; /* of the row that each value is of, and of this row */
-  bool decoded;
-  /* a frame */
-  size_t row, row_end;
-  int32_t customer; /* of which the rows are; -1: of everybody */
+  ctm__range_reader *reader;
+  uint64_t used;    /* what it was made for … */
+  bool places;      /* … and whether it numbers rows */
+  int32_t *columns; /* that it gives */
+  size_t column_count;
+  int64_t low, high;  /* of time */
+  int32_t touchpoint; /* -1: any */
+  ctm__sql_named named;
+  bool one, nobody; /* customers of `named`; rows of nobody alone */
+  size_t at;        /* the next span: of `named`, else of the context's ranges … */
+  size_t piece;     /* … and then of nobody's rows */
+  span read;        /* low 0, high 0: nothing */
+  int64_t read_low, read_high;
+  ctm__range range;            /* of `read` */
+  const ctm__vector **vectors; /* by number of the column; NULL: not read */
+  size_t row, row_end, history;
 } cursor;
 
-/* ---- the table -----------------------------------------------------------------------------------------------------
- */
-
-static int connect(sqlite3 *db CTM__UNUSED, void *data, int argc CTM__UNUSED, const char *const *argv CTM__UNUSED,
-                   sqlite3_vtab **out, char **message CTM__UNUSED) {
-  ctm__sql_context *context = data;
-  table *t = ctm__calloc(context->env, 1, sizeof *t);
-  int code;
-  if (t == NULL) return ctm__sql_failed(context, CTM_NOMEM);
-  t->env = context->env;
-  t->context = context;
-  t->attributes = ctm__sql_attributes_of(context, false);
-  code = ctm__sql_declare(context, fixed, FIXED, &t->attributes);
-  if (code == SQLITE_OK)
-    *out = &t->base;
-  else
-    ctm__free(context->env, t);
-  return code;
+static ctm__sql_table *table_of(const cursor *c) {
+  return (ctm__sql_table *)c->base.pVtab;
 }
 
-static int disconnect(sqlite3_vtab *base) {
-  table *t = (table *)base;
-  ctm__env *env = t->env;
-  ctm__free(env, t->places);
-  ctm__free(env, t->first);
-  ctm__free(env, t->next);
-  ctm__free(env, t);
-  return SQLITE_OK;
+/* ---- plans ----------------------------------------------------------------------------------------------------------
+ */
+
+static int connect(sqlite3 *db CTM__UNUSED, void *context, int argc CTM__UNUSED, const char *const *argv CTM__UNUSED,
+                   sqlite3_vtab **out, char **message CTM__UNUSED) {
+  return ctm__sql_connect(context, fixed, FIXED, false, out);
 }
 
 /* Which conditions can be taken over: one of each kind, the first that is there. */
 typedef struct taken {
   int customer, touchpoint, low, high; /* index of the constraint; -1 */
-  int plan;
+  uint32_t plan;
 } taken;
 
-static void consider(const table *t, sqlite3_index_info *info, int i, taken *k) {
+static void consider(sqlite3_index_info *info, int i, taken *k) {
   const struct sqlite3_index_constraint *c = &info->aConstraint[i];
-  bool equal = c->op == SQLITE_INDEX_CONSTRAINT_EQ;
   int op = c->op;
   if (!c->usable) return;
   if (c->iColumn == TIME) {
-    int low = op == SQLITE_INDEX_CONSTRAINT_GE ? 1 : op == SQLITE_INDEX_CONSTRAINT_GT ? 2 : equal ? 3 : 0;
-    int high = op == SQLITE_INDEX_CONSTRAINT_LE ? 1 : op == SQLITE_INDEX_CONSTRAINT_LT ? 2 : 0;
+    uint32_t low = op == SQLITE_INDEX_CONSTRAINT_GE   ? AT_LEAST
+                   : op == SQLITE_INDEX_CONSTRAINT_GT ? ABOVE
+                   : op == SQLITE_INDEX_CONSTRAINT_EQ ? EXACTLY
+                                                      : 0;
+    uint32_t high = op == SQLITE_INDEX_CONSTRAINT_LE ? AT_MOST : op == SQLITE_INDEX_CONSTRAINT_LT ? BELOW : 0;
     if (low > 0 && k->low < 0) {
       k->low = i;
       k->plan |= low << LOW_SHIFT;
@@ -128,71 +126,61 @@ static void consider(const table *t, sqlite3_index_info *info, int i, taken *k) 
       k->high = i;
       k->plan |= high << HIGH_SHIFT;
     }
-  } else if (equal && (c->iColumn == CUSTOMER || (c->iColumn == TOUCHPOINT && t->context->frame == NULL))) {
-    int *which = c->iColumn == CUSTOMER ? &k->customer : &k->touchpoint;
-    if (*which >= 0 || sqlite3_stricmp(sqlite3_vtab_collation(info, i), "BINARY") != 0) return;
-    *which = i;
-    k->plan |= c->iColumn == CUSTOMER ? BY_CUSTOMER : BY_TOUCHPOINT;
+  } else if (k->customer < 0 && ctm__sql_equal(info, i, CUSTOMER)) {
+    k->customer = i;
+    k->plan |= BY_CUSTOMER;
+  } else if (k->touchpoint < 0 && ctm__sql_equal(info, i, TOUCHPOINT)) {
+    k->touchpoint = i;
+    k->plan |= BY_TOUCHPOINT;
+  } else if (c->iColumn == CUSTOMER && op == SQLITE_INDEX_CONSTRAINT_ISNULL) {
+    k->plan |= BY_NOBODY;
   }
 }
 
 static int best_index(sqlite3_vtab *base, sqlite3_index_info *info) {
-  const table *t = (table *)base;
-  const bool journal = t->context->frame == NULL;
+  ctm__sql_context *context = ((ctm__sql_table *)base)->context;
   taken k = {-1, -1, -1, -1, 0};
   int argument = 0;
   double rows = 1e6, cost = 1e6;
-  for (int i = 0; i < info->nConstraint; i++) consider(t, info, i, &k);
+  for (int i = 0; i < info->nConstraint; i++) consider(info, i, &k);
   int used[] = {k.customer, k.touchpoint, k.low, k.high};
   for (size_t i = 0; i < CTM__COUNT(used); i++)
     if (used[i] >= 0) info->aConstraintUsage[used[i]].argvIndex = ++argument;
-  if (info->colUsed & (1ULL << CUSTOMER)) k.plan |= WANTS_CUSTOMER;
-  if (info->colUsed >> FIXED != 0) k.plan |= WANTS_ATTRIBUTES;
-  /* a customer's rows come by time from the journal at no extra cost */
-  if (k.customer >= 0 && journal && info->nOrderBy > 0) {
-    int by_customer = info->aOrderBy[0].iColumn == CUSTOMER && info->nOrderBy == 2, last = info->nOrderBy - 1;
-    if ((info->nOrderBy == 1 || by_customer) && info->aOrderBy[last].iColumn == TIME && !info->aOrderBy[0].desc &&
-        !info->aOrderBy[last].desc) {
-      info->orderByConsumed = 1;
-      k.plan |= by_customer ? ORDERED | ORDERED_CUSTOMERS : ORDERED;
-    }
-  }
-  if (k.low >= 0) rows /= 3, cost *= 0.9;
-  if (k.high >= 0) rows /= 3, cost *= 0.9;
+  if (k.low >= 0) rows /= 3, cost *= 0.6;
+  if (k.high >= 0) rows /= 3, cost *= 0.6;
   if (k.touchpoint >= 0) rows /= 10, cost *= 0.8;
-  if (k.customer >= 0) {
-    rows = CTM__MIN(rows, 25);
-    cost = journal ? cost / 2 : 30; /* the journal has no index by customer: the first look-up reads all of it */
-  }
+  if (k.plan & BY_NOBODY) rows /= 100, cost /= 100;
+  if (k.customer >= 0) rows = CTM__MIN(rows, 25), cost = 50;
   info->estimatedRows = (sqlite3_int64)rows;
   info->estimatedCost = cost;
-  info->idxNum = k.plan;
-  info->idxStr = sqlite3_mprintf("%s%s%s%s%s%s%s%s", journal ? "journal" : "frame", k.customer >= 0 ? " customer=" : "",
-                                 k.touchpoint >= 0 ? " touchpoint=" : "", k.low >= 0 ? " time" : "",
-                                 lows[(k.plan & LOW_MASK) >> LOW_SHIFT], k.high >= 0 ? " time" : "",
-                                 highs[(k.plan & HIGH_MASK) >> HIGH_SHIFT], k.plan & ORDERED ? " in order" : "");
+  info->idxStr = sqlite3_mprintf(
+      "%s%s%s%s%s%s%s%s", context->frame == NULL ? "store" : "frame", k.customer >= 0 ? " customer=" : "",
+      k.plan & BY_NOBODY ? " customer is null" : "", k.touchpoint >= 0 ? " touchpoint=" : "", k.low >= 0 ? " time" : "",
+      lows[(k.plan & LOW_MASK) >> LOW_SHIFT], k.high >= 0 ? " time" : "", highs[(k.plan & HIGH_MASK) >> HIGH_SHIFT]);
   if (info->idxStr == NULL) return SQLITE_NOMEM;
   info->needToFreeIdxStr = 1;
-  return SQLITE_OK;
+  return ctm__sql_plan_keep(context, k.plan, info);
 }
 
 /* ---- cursors --------------------------------------------------------------------------------------------------------
  */
 
 static int open_cursor(sqlite3_vtab *base, sqlite3_vtab_cursor **out) {
-  table *t = (table *)base;
+  ctm__sql_table *t = (ctm__sql_table *)base;
   ctm__env *env = t->context->env;
+  size_t columns = MOST_COLUMNS + t->attributes.count;
   cursor *c = ctm__calloc(env, 1, sizeof *c);
-  if (c == NULL) return ctm__sql_failed(t->context, CTM_NOMEM);
-  if (t->context->frame == NULL) {
-    c->values = ctm__calloc(env, t->attributes.count, sizeof *c->values);
-    c->stamps = ctm__calloc(env, t->attributes.count, sizeof *c->stamps);
-    if (c->values == NULL || c->stamps == NULL) {
-      ctm__free(env, c->values);
-      ctm__free(env, c->stamps);
-      ctm__free(env, c);
-      return ctm__sql_failed(t->context, CTM_NOMEM);
+  if (c != NULL) {
+    c->columns = ctm__alloc(env, columns * sizeof *c->columns);
+    c->vectors = ctm__calloc(env, columns, sizeof *c->vectors);
+  }
+  if (c == NULL || c->columns == NULL || c->vectors == NULL) {
+    if (c != NULL) {
+      ctm__free(env, c->columns);
+      ctm__free(env, c->vectors);
     }
+    ctm__free(env, c);
+    return ctm__sql_failed(t->context, CTM_NOMEM);
   }
   *out = &c->base;
   return SQLITE_OK;
@@ -200,492 +188,365 @@ static int open_cursor(sqlite3_vtab *base, sqlite3_vtab_cursor **out) {
 
 static int close_cursor(sqlite3_vtab_cursor *base) {
   cursor *c = (cursor *)base;
-  ctm__env *env = ((table *)base->pVtab)->context->env;
-  sqlite3_finalize(c->rows);
-  sqlite3_finalize(c->text);
-  sqlite3_finalize(c->name);
-  ctm__free(env, c->values);
-  ctm__free(env, c->stamps);
+  ctm__env *env = table_of(c)->context->env;
+  ctm__range_reader_free(env, c->reader);
+  ctm__sql_named_free(env, &c->named);
+  ctm__free(env, c->columns);
+  ctm__free(env, c->vectors);
   ctm__free(env, c);
   return SQLITE_OK;
 }
 
-static int prepare(ctm__sql_context *context, const char *sql, sqlite3_stmt **statement) {
-  int code = sqlite3_prepare_v2(context->db, sql, -1, statement, NULL);
-  return code == SQLITE_OK ? code : ctm__sql_broken(context, code, "reading interactions");
-}
-
-/* ---- the journal --------------------------------------------------------------------------------------------------
+/* ---- rows of a frame ------------------------------------------------------------------------------------------------
  */
 
-/* Columns of `rows`. */
-enum {
-  AT_SEQ,
-  AT_IDENTITY,
-  AT_TIME,
-  AT_TOUCHPOINT,
-  AT_CHANNEL,
-  AT_VALUE,
-  AT_SURVEY,
-  AT_SCORE,
-  AT_ABOUT,
-  AT_CASE,
-  AT_KEY,
-  AT_LOAD,
-  AT_FLAGS,
-  AT_ATTRIBUTES,
-  AT_CUSTOMER
-};
+static void set_codes(ctm__vector *v, int32_t column, const int32_t *codes, const ctm__dictionary *texts) {
+  v[column] = (ctm__vector){
+      .column = column, .kind = texts != NULL ? CTM__SLAB_TEXTS : CTM__SLAB_CODES, .codes = codes, .texts = texts};
+}
 
-static ctm_status rows_sql(ctm__env *env, int plan, ctm__text *sql) {
-  bool joined = plan & WANTS_CUSTOMER;
-  ctm_status status;
-  CTM__TRY(ctm__text_addf(env, sql,
-                          "SELECT i.seq, i.identity, i.time, i.touchpoint, i.channel, i.value, i.survey, i.score,"
-                          " i.about, i.case_id, i.key, i.load, i.flags, %s, %s FROM interactions i",
-                          plan & WANTS_ATTRIBUTES ? "i.attributes" : "NULL", joined ? "n.value" : "NULL"));
-  if (joined)
-    CTM__TRY(ctm__text_add(env, sql,
-                           " LEFT JOIN identity_links l ON l.identity = i.identity"
-                           " LEFT JOIN identities n ON n.number = coalesce(l.customer, i.identity)"));
-  CTM__TRY(ctm__text_add(env, sql, plan & BY_PLACE ? " WHERE i.seq = ?1" : " WHERE 1"));
-  if (plan & BY_PLACE) return CTM_OK;
-  if (plan & BY_CUSTOMER)
-    CTM__TRY(ctm__text_add(env, sql,
-                           " AND i.identity IN (SELECT r.number FROM identities r WHERE r.value = ?1 AND NOT EXISTS"
-                           " (SELECT 1 FROM identity_links x WHERE x.identity = r.number)"
-                           " UNION ALL SELECT x.identity FROM identities r JOIN identity_links x"
-                           " ON x.customer = r.number WHERE r.value = ?1)"));
-  if (plan & BY_TOUCHPOINT)
-    CTM__TRY(ctm__text_add(env, sql, " AND i.touchpoint = (SELECT code FROM touchpoints WHERE name = ?2)"));
-  if (plan & LOW_MASK) CTM__TRY(ctm__text_addf(env, sql, " AND i.time %s ?3", lows[(plan & LOW_MASK) >> LOW_SHIFT]));
-  if (plan & HIGH_MASK)
-    CTM__TRY(ctm__text_addf(env, sql, " AND i.time %s ?4", highs[(plan & HIGH_MASK) >> HIGH_SHIFT]));
-  if (plan & ORDERED)
-    CTM__TRY(ctm__text_addf(env, sql, " ORDER BY %si.time, i.identity, i.seq",
-                            plan & ORDERED_CUSTOMERS && joined ? "n.value, " : ""));
+static ctm_status make_frame_vectors(const ctm__sql_table *t) {
+  ctm__sql_context *context = t->context;
+  const ctm__table *f = context->frame;
+  ctm__vector *v;
+  if (context->frame_vectors != NULL) return CTM_OK;
+  v = ctm__calloc(context->env, MOST_COLUMNS + f->attribute_count, sizeof *v);
+  if (v == NULL) return CTM_NOMEM;
+  set_codes(v, CTM__COLUMN_TOUCHPOINT, f->touchpoint, NULL);
+  set_codes(v, CTM__COLUMN_CHANNEL, f->channel, NULL);
+  set_codes(v, CTM__COLUMN_SURVEY, f->survey, NULL);
+  set_codes(v, CTM__COLUMN_ABOUT, f->about, NULL);
+  set_codes(v, CTM__COLUMN_CASE, f->case_id, f->cases);
+  set_codes(v, CTM__COLUMN_TEXT, f->text, f->texts);
+  v[CTM__COLUMN_VALUE] = (ctm__vector){.column = CTM__COLUMN_VALUE, .kind = CTM__SLAB_REALS, .reals = f->value};
+  v[CTM__COLUMN_SCORE] = (ctm__vector){.column = CTM__COLUMN_SCORE, .kind = CTM__SLAB_REALS, .reals = f->score};
+  for (size_t i = 0; i < f->attribute_count; i++)
+    v[MOST_COLUMNS + i] = ctm__sql_vector((int32_t)(MOST_COLUMNS + i), &f->attributes[i]);
+  context->frame_vectors = v;
+  return CTM_OK;
+}
+
+/* A frame is one range; rows behind its histories are nobody's. */
+static ctm_status begin_frame(cursor *c) {
+  const ctm__sql_table *t = table_of(c);
+  const ctm__table *f = t->context->frame;
+  ctm_status status = make_frame_vectors(t);
+  if (status != CTM_OK) return status;
+  for (size_t i = 0; i < MOST_COLUMNS + f->attribute_count; i++) c->vectors[i] = &t->context->frame_vectors[i];
+  c->range = (ctm__range){.rows = f->rows, .histories = f->customers, .starts = f->starts, .time = f->time};
+  c->row = c->nobody ? f->known_rows : 0;
+  c->row_end = c->one ? 0 : f->rows;
+  c->history = c->nobody ? f->customers : 0;
+  return CTM_OK;
+}
+
+/* On to the next customer's rows; *more is false when there is none. */
+static void next_of_frame(cursor *c, bool *more) {
+  const ctm__table *f = table_of(c)->context->frame;
+  *more = c->one && c->at < c->named.count;
+  if (!*more) return;
+  c->history = (size_t)c->named.customers[c->at++];
+  c->row = (size_t)f->starts[c->history];
+  c->row_end = (size_t)f->starts[c->history + 1];
+}
+
+/* ---- rows of a store ------------------------------------------------------------------------------------------------
+ */
+
+static void add_column(cursor *c, int32_t column) {
+  for (size_t i = 0; i < c->column_count; i++)
+    if (c->columns[i] == column) return;
+  c->columns[c->column_count++] = column;
+}
+
+static bool uses(uint64_t used, size_t column) {
+  return used >> CTM__MIN(column, 63) & 1;
+}
+
+static void forget_read(cursor *c) {
+  ctm__range_reader_free(table_of(c)->context->env, c->reader);
+  c->reader = NULL;
+  c->read = (span){0, 0};
+  c->range = (ctm__range){0};
+}
+
+static ctm_status make_reader(cursor *c, uint64_t used) {
+  const ctm__sql_table *t = table_of(c);
+  const ctm__source source = ctm__snapshot_source(t->context->snapshot);
+  uint32_t flags = CTM__RANGE_BY_CUSTOMER;
+  if (c->reader != NULL && c->used == used) return CTM_OK;
+  forget_read(c);
+  for (size_t i = 0; i < c->column_count; i++) c->vectors[c->columns[i]] = NULL;
+  c->column_count = 0;
+  for (size_t i = 0; i < FIXED; i++) {
+    if (!uses(used, i)) continue;
+    if (stored[i] != 0) add_column(c, stored[i]);
+    if (i == CHANNEL) add_column(c, CTM__COLUMN_TOUCHPOINT);
+  }
+  for (size_t i = 0; i < t->attributes.count; i++)
+    if (uses(used, FIXED + i)) add_column(c, (int32_t)(CTM__COLUMN_ATTRIBUTES + i));
+  if (c->places) flags |= CTM__RANGE_PLACES;
+  c->used = used;
+  return ctm__range_reader_new(t->context->env, &source, c->columns, c->column_count, flags, &c->reader);
+}
+
+/* *there is false when the piece of nobody's rows is not. What lies there already is not read again: joins look one
+ * customer up for each of its rows. */
+static ctm_status read_span(cursor *c, span wanted, bool *there) {
+  ctm__env *env = table_of(c)->context->env;
+  bool end = false;
+  ctm_status status = CTM_OK;
+  if (c->read.low != wanted.low || c->read.high != wanted.high || c->read_low != c->low || c->read_high != c->high) {
+    c->read = (span){0, 0};
+    ctm__range_reader_times(c->reader, c->low == -END_OF_TIME ? CTM_NO_TIME : c->low,
+                            c->high == END_OF_TIME ? CTM_NO_TIME : c->high);
+    if (wanted.low >= 0)
+      CTM__TRY(ctm__range_read(env, c->reader, wanted.low, wanted.high, &c->range));
+    else
+      CTM__TRY(ctm__range_nobody(env, c->reader, (size_t)wanted.high, &c->range, &end));
+    *there = !end;
+    if (end) return CTM_OK;
+    c->read = wanted;
+    c->read_low = c->low;
+    c->read_high = c->high;
+  }
+  *there = true;
+  for (size_t i = 0; i < c->column_count; i++) c->vectors[c->columns[i]] = &c->range.vectors[i];
+  c->row = c->history = 0;
+  c->row_end = c->range.rows;
 out:
   return status;
 }
 
-static int compare_places(const void *a, const void *b) {
-  const place *x = a, *y = b;
-  if (x->customer != y->customer) return x->customer < y->customer ? -1 : 1;
-  if (x->time != y->time) return x->time < y->time ? -1 : 1;
-  if (x->identity != y->identity) return x->identity < y->identity ? -1 : 1;
-  return (x->seq > y->seq) - (x->seq < y->seq);
-}
-
-static int make_places(table *t) {
-  ctm__sql_context *context = t->context;
-  sqlite3_stmt *s = NULL;
-  int code = prepare(context,
-                     "SELECT coalesce(l.customer, i.identity), i.time, i.identity, i.seq FROM interactions i"
-                     " LEFT JOIN identity_links l ON l.identity = i.identity WHERE i.identity IS NOT NULL",
-                     &s);
-  if (code != SQLITE_OK) return code;
-  t->place_count = 0;
-  while ((code = sqlite3_step(s)) == SQLITE_ROW) {
-    place *places = ctm__grow(context->env, t->places, &t->place_capacity, t->place_count + 1, sizeof *places);
-    if (places == NULL) {
-      code = ctm__sql_failed(context, CTM_NOMEM);
-      goto out;
-    }
-    t->places = places;
-    places[t->place_count++] = (place){sqlite3_column_int64(s, 0), sqlite3_column_int64(s, 1),
-                                       sqlite3_column_int64(s, 2), sqlite3_column_int64(s, 3)};
+static ctm_status next_of_store(cursor *c, bool *more) {
+  ctm__sql_context *context = table_of(c)->context;
+  ctm_status status = CTM_OK;
+  if (c->one) {
+    *more = c->at < c->named.count;
+    if (!*more) return CTM_OK;
+    int64_t customer = c->named.customers[c->at++];
+    return read_span(c, (span){customer, customer + 1}, more);
   }
-  if (code != SQLITE_DONE) {
-    code = ctm__sql_broken(context, code, "reading interactions");
-    goto out;
+  if (!c->nobody && context->ranges == 0 && context->cuts == NULL) {
+    const ctm__source source = ctm__snapshot_source(context->snapshot);
+    CTM__TRY(ctm__range_plan(context->env, &source, RANGE_ROWS, &context->cuts, &context->ranges));
   }
-  code = SQLITE_OK;
-  if (t->place_count > 0) qsort(t->places, t->place_count, sizeof *t->places, compare_places);
+  if (!c->nobody && c->at < context->ranges) {
+    size_t i = c->at++;
+    return read_span(c, (span){context->cuts[i], context->cuts[i + 1]}, more);
+  }
+  *more = context->snapshot->nobody > 0;
+  if (*more) status = read_span(c, (span){-1, (int64_t)c->piece++}, more);
 out:
-  sqlite3_finalize(s);
-  if (code != SQLITE_OK) { /* half of them would be worse than none */
-    ctm__free(context->env, t->places);
-    t->places = NULL;
-    t->place_count = t->place_capacity = 0;
-    t->lookups = 0;
-  }
-  return code;
+  return status;
 }
 
-/* The one customer of this name; 0: nobody, -1: several. */
-static int find_customer(cursor *c, sqlite3_value *name, int64_t *customer) {
-  ctm__sql_context *context = ((table *)c->base.pVtab)->context;
-  int code = SQLITE_OK;
-  *customer = 0;
-  if (c->name == NULL)
-    code = prepare(context,
-                   "SELECT r.number FROM identities r WHERE r.value = ?1 AND NOT EXISTS"
-                   " (SELECT 1 FROM identity_links x WHERE x.identity = r.number) LIMIT 2",
-                   &c->name);
-  if (code != SQLITE_OK) return code;
-  code = sqlite3_bind_value(c->name, 1, name);
-  while (code == SQLITE_OK || code == SQLITE_ROW) {
-    code = sqlite3_step(c->name);
-    if (code == SQLITE_ROW) *customer = *customer == 0 ? sqlite3_column_int64(c->name, 0) : -1;
-  }
-  ctm__done(c->name);
-  return code == SQLITE_DONE ? SQLITE_OK : ctm__sql_broken(context, code, "looking for a customer");
+/* ---- both -----------------------------------------------------------------------------------------------------------
+ */
+
+static bool lets_through(const cursor *c) {
+  const int64_t time = c->range.time[c->row];
+  if (c->touchpoint >= 0 && c->vectors[CTM__COLUMN_TOUCHPOINT]->codes[c->row] != c->touchpoint) return false;
+  return time >= c->low && time < c->high;
 }
 
-static size_t first_place(const table *t, int64_t customer) {
-  size_t low = 0, high = t->place_count;
-  while (low < high) {
-    size_t middle = low + (high - low) / 2;
-    if (t->places[middle].customer < customer)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low;
-}
-
-static int step_journal(cursor *c) {
-  table *t = (table *)c->base.pVtab;
-  int code;
-  c->decoded = false;
-  if (c->place_end > 0) {
-    sqlite3_reset(c->rows);
-    if (c->place == c->place_end) {
-      c->end = true;
+/* From the present row on to one that the conditions let through. */
+static int settle(cursor *c) {
+  ctm__sql_context *context = table_of(c)->context;
+  while (!c->end) {
+    bool more;
+    ctm_status status = CTM_OK;
+    for (; c->row < c->row_end; c->row++) {
+      if (!lets_through(c)) continue;
+      while (c->history < c->range.histories && c->range.starts[c->history + 1] <= c->row) c->history++;
       return SQLITE_OK;
     }
-    sqlite3_bind_int64(c->rows, 1, t->places[c->place++].seq);
+    if (context->frame != NULL)
+      next_of_frame(c, &more);
+    else
+      status = next_of_store(c, &more);
+    if (status != CTM_OK) {
+      forget_read(c);
+      c->end = true;
+      return ctm__sql_failed(context, status);
+    }
+    c->end = !more;
   }
-  code = sqlite3_step(c->rows);
-  c->end = code != SQLITE_ROW;
-  if (code == SQLITE_ROW || code == SQLITE_DONE) return SQLITE_OK;
-  return ctm__sql_broken(t->context, code, "reading interactions");
+  return SQLITE_OK;
 }
 
+/* The least integer that is not below the number, or (above) is above it; kept within where times can be. */
+static int64_t least(sqlite3_value *value, bool above) {
+  double x, whole;
+  if (sqlite3_value_type(value) == SQLITE_INTEGER) {
+    int64_t n = sqlite3_value_int64(value);
+    return n >= END_OF_TIME ? END_OF_TIME : n <= -END_OF_TIME ? -END_OF_TIME : n + above;
+  }
+  x = sqlite3_value_double(value);
+  whole = floor(x);
+  if (x >= (double)END_OF_TIME) return END_OF_TIME;
+  if (x <= -(double)END_OF_TIME) return -END_OF_TIME;
+  return (int64_t)whole + (whole < x || above);
+}
+
+/* What is no number is compared by rules of SQL's, not here. */
 static bool is_number(sqlite3_value *value) {
   int type = sqlite3_value_type(value);
   return type == SQLITE_INTEGER || type == SQLITE_FLOAT;
 }
 
-static int filter_journal(cursor *c, int plan, sqlite3_value **arguments) {
-  table *t = (table *)c->base.pVtab;
-  ctm__sql_context *context = t->context;
-  sqlite3_value *customer = NULL, *touchpoint = NULL, *low = NULL, *high = NULL;
-  ctm__text sql = {0};
-  ctm_status status;
-  int code = SQLITE_OK;
-  if (plan & BY_CUSTOMER) customer = *arguments++;
-  if (plan & BY_TOUCHPOINT) touchpoint = *arguments++;
-  if (plan & LOW_MASK) low = *arguments++;
-  if (plan & HIGH_MASK) high = *arguments++;
-  c->place = c->place_end = 0;
-  ctm__done(c->rows);
-  c->end = true;
-  /* what is not of the column's own kind is compared by rules of SQL's, not here */
-  if (customer != NULL && sqlite3_value_type(customer) != SQLITE_TEXT) plan &= ~BY_CUSTOMER;
-  if (touchpoint != NULL && sqlite3_value_type(touchpoint) != SQLITE_TEXT) plan &= ~BY_TOUCHPOINT;
-  if (low != NULL && !is_number(low)) plan &= ~LOW_MASK;
-  if (high != NULL && !is_number(high)) plan &= ~HIGH_MASK;
-  if (plan & ORDERED_CUSTOMERS) plan |= WANTS_CUSTOMER;
-  if (plan & BY_CUSTOMER && ++t->lookups > 1) {
-    int64_t number;
-    if (t->places == NULL) code = make_places(t);
-    if (code == SQLITE_OK) code = find_customer(c, customer, &number);
-    if (code != SQLITE_OK || number == 0) return code;
-    if (number > 0) {
-      c->place = first_place(t, number);
-      c->place_end = first_place(t, number + 1);
-      if (c->place == c->place_end) {
-        c->place = c->place_end = 0;
-        return SQLITE_OK;
-      }
-    }
+static void take_times(cursor *c, uint32_t plan, sqlite3_value *low, sqlite3_value *high) {
+  uint32_t from = (plan & LOW_MASK) >> LOW_SHIFT, to = (plan & HIGH_MASK) >> HIGH_SHIFT;
+  c->low = -END_OF_TIME;
+  c->high = END_OF_TIME;
+  if (low != NULL && is_number(low)) {
+    c->low = least(low, from == ABOVE);
+    if (from == EXACTLY) c->high = least(low, true);
   }
-  if (c->place_end > 0) plan |= BY_PLACE;
-  if (c->rows == NULL || c->rows_plan != plan) {
-    sqlite3_finalize(c->rows);
-    c->rows = NULL;
-    c->rows_plan = plan;
-    status = rows_sql(context->env, plan, &sql);
-    code = status == CTM_OK ? prepare(context, sql.data, &c->rows) : ctm__sql_failed(context, status);
-    ctm__text_free(context->env, &sql);
-  }
-  if (code == SQLITE_OK && c->place_end == 0) {
-    if (code == SQLITE_OK && plan & BY_CUSTOMER) code = sqlite3_bind_value(c->rows, 1, customer);
-    if (code == SQLITE_OK && plan & BY_TOUCHPOINT) code = sqlite3_bind_value(c->rows, 2, touchpoint);
-    if (code == SQLITE_OK && plan & LOW_MASK) code = sqlite3_bind_value(c->rows, 3, low);
-    if (code == SQLITE_OK && plan & HIGH_MASK) code = sqlite3_bind_value(c->rows, 4, high);
-    if (code != SQLITE_OK) code = ctm__sql_broken(context, code, "reading interactions");
-  }
-  return code == SQLITE_OK ? step_journal(c) : code;
+  if (high != NULL && is_number(high)) c->high = CTM__MIN(c->high, least(high, to == AT_MOST));
 }
 
-static int64_t code_of(sqlite3_stmt *s, int column) {
-  return sqlite3_column_type(s, column) == SQLITE_NULL ? -1 : sqlite3_column_int64(s, column);
-}
-
-/* A code of the catalogue; -1 when it is none. */
-static int32_t known(int64_t code, const ctm__dictionary *names) {
-  return code >= 0 && code < names->count ? (int32_t)code : -1;
-}
-
-static int decode(cursor *c) {
-  table *t = (table *)c->base.pVtab;
-  ctm__env *env = t->context->env;
-  ctm__reader r = {sqlite3_column_blob(c->rows, AT_ATTRIBUTES), 0, 0};
-  ctm_status status = CTM_OK;
-  r.length = (size_t)sqlite3_column_bytes(c->rows, AT_ATTRIBUTES);
-  if (r.data == NULL && sqlite3_column_type(c->rows, AT_ATTRIBUTES) != SQLITE_NULL && r.length > 0) return SQLITE_NOMEM;
-  c->stamp++;
-  while (r.at < r.length) {
-    ctm__attribute_value v;
-    CTM__TRY(ctm__attribute_read(env, &r, &v));
-    if ((size_t)v.code >= t->attributes.count) {
-      status = ctm__fail(env, CTM_CORRUPT, "an attribute's code is not in the catalogue");
-      goto out;
-    }
-    c->values[v.code] = v;
-    c->stamps[v.code] = c->stamp;
-  }
-  c->decoded = true;
-  return SQLITE_OK;
-out:
-  if (status == CTM_CORRUPT)
-    ctm__fail_prefix(env, "interaction %lld: ", (long long)sqlite3_column_int64(c->rows, AT_SEQ));
-  return ctm__sql_failed(t->context, status);
-}
-
-static int journal_attribute(cursor *c, sqlite3_context *out, size_t index) {
-  const table *t = (table *)c->base.pVtab;
-  const ctm__attribute_value *v = &c->values[index];
-  if (!c->decoded) {
-    int code = decode(c);
-    if (code != SQLITE_OK) return code;
-  }
-  if (c->stamps[index] != c->stamp) return SQLITE_OK;
-  if (v->type == CTM_TYPE_TEXT)
-    sqlite3_result_text64(out, v->text, v->length, SQLITE_TRANSIENT, SQLITE_UTF8);
-  else if (v->type == CTM_TYPE_REAL)
-    sqlite3_result_double(out, v->real);
-  else if (ctm__sql_attribute_type(&t->attributes, index) == CTM_TYPE_REAL)
-    sqlite3_result_double(out, (double)v->integer);
-  else
-    sqlite3_result_int64(out, v->integer);
-  return SQLITE_OK;
-}
-
-static int journal_text(cursor *c, sqlite3_context *out) {
-  ctm__sql_context *context = ((table *)c->base.pVtab)->context;
-  int code = SQLITE_OK;
-  if (c->text == NULL) code = prepare(context, "SELECT text FROM texts WHERE seq = ?1", &c->text);
-  if (code != SQLITE_OK) return code;
-  sqlite3_bind_int64(c->text, 1, sqlite3_column_int64(c->rows, AT_SEQ));
-  code = sqlite3_step(c->text);
-  if (code == SQLITE_ROW) sqlite3_result_value(out, sqlite3_column_value(c->text, 0));
-  sqlite3_reset(c->text);
-  return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : ctm__sql_broken(context, code, "reading texts");
-}
-
-static int journal_column(cursor *c, sqlite3_context *out, int column) {
-  static const int plain[FIXED] = {[CUSTOMER] = AT_CUSTOMER, [TIME] = AT_TIME, [VALUE] = AT_VALUE, [SCORE] = AT_SCORE,
-                                   [CASE] = AT_CASE,         [KEY] = AT_KEY,   [LOAD] = AT_LOAD};
-  const ctm__catalogue *k = ((table *)c->base.pVtab)->context->catalogue;
-  int32_t touchpoint = known(code_of(c->rows, AT_TOUCHPOINT), &k->touchpoints);
-  int64_t channel;
-  switch (column) {
-    case TOUCHPOINT:
-      ctm__sql_code(out, &k->touchpoints, touchpoint);
-      break;
-    case CHANNEL:
-      channel = code_of(c->rows, AT_CHANNEL);
-      if (channel < 0 && touchpoint >= 0) channel = k->touchpoint.channel[touchpoint];
-      ctm__sql_code(out, &k->channels, channel);
-      break;
-    case STAGE:
-      if (touchpoint >= 0) ctm__sql_code(out, &k->stages, k->touchpoint.stage[touchpoint]);
-      break;
-    case SURVEY:
-      ctm__sql_code(out, &k->surveys, code_of(c->rows, AT_SURVEY));
-      break;
-    case ABOUT:
-      ctm__sql_code(out, &k->touchpoints, code_of(c->rows, AT_ABOUT));
-      break;
-    case TEXT:
-      return journal_text(c, out);
-    case DATE_ONLY:
-      sqlite3_result_int(out, sqlite3_column_int(c->rows, AT_FLAGS) & 1);
-      break;
-    default:
-      sqlite3_result_value(out, sqlite3_column_value(c->rows, plain[column]));
-  }
-  return SQLITE_OK;
-}
-
-/* ---- a frame
- * ---------------------------------------------------------------------------------------------------------
- */
-
-static int make_chains(table *t) {
-  const ctm__table *f = t->context->frame;
-  ctm__env *env = t->context->env;
-  size_t labels = f->labels != NULL ? (size_t)f->labels->count : 0;
-  int32_t *first = ctm__alloc(env, labels * sizeof *first), *next = ctm__alloc(env, f->customers * sizeof *next);
-  if (first == NULL || next == NULL) {
-    ctm__free(env, first);
-    ctm__free(env, next);
-    return ctm__sql_failed(t->context, CTM_NOMEM);
-  }
-  for (size_t i = 0; i < labels; i++) first[i] = -1;
-  for (size_t i = f->customers; i-- > 0;) {
-    next[i] = first[f->customer_label[i]];
-    first[f->customer_label[i]] = (int32_t)i;
-  }
-  t->first = first;
-  t->next = next;
-  return SQLITE_OK;
-}
-
-/* On to a customer's rows; with none left, to the end. */
-static void to_customer(cursor *c, int32_t customer) {
-  const ctm__table *f = ((table *)c->base.pVtab)->context->frame;
-  c->customer = customer;
-  c->end = customer < 0;
-  c->row = customer < 0 ? 0 : (size_t)f->starts[customer];
-  c->row_end = customer < 0 ? 0 : (size_t)f->starts[customer + 1];
-}
-
-static int filter_frame(cursor *c, int plan, sqlite3_value **arguments) {
-  table *t = (table *)c->base.pVtab;
-  const ctm__table *f = t->context->frame;
-  if (plan & BY_CUSTOMER && sqlite3_value_type(arguments[0]) == SQLITE_TEXT) {
-    const char *name = (const char *)sqlite3_value_text(arguments[0]);
-    int code = t->first == NULL ? make_chains(t) : SQLITE_OK;
-    if (code != SQLITE_OK) return code;
-    if (name == NULL) return ctm__sql_failed(t->context, CTM_NOMEM);
-    int32_t label =
-        f->labels == NULL ? -1 : ctm__dictionary_find(f->labels, name, (size_t)sqlite3_value_bytes(arguments[0]));
-    to_customer(c, label < 0 ? -1 : t->first[label]);
-    return SQLITE_OK;
-  }
-  c->customer = -1;
-  c->row = 0;
-  c->row_end = f->rows;
-  c->end = f->rows == 0;
-  return SQLITE_OK;
-}
-
-/* The customer's number; rows of everybody are looked up by halving. */
-static int32_t customer_at(const ctm__table *f, size_t row) {
-  size_t low = 0, high = f->customers;
-  if (row >= f->known_rows) return -1;
-  while (high - low > 1) {
-    size_t middle = low + (high - low) / 2;
-    if (f->starts[middle] <= row)
-      low = middle;
-    else
-      high = middle;
-  }
-  return (int32_t)low;
-}
-
-static void frame_column(const cursor *c, sqlite3_context *out, int column) {
-  const ctm__sql_context *context = ((table *)c->base.pVtab)->context;
-  const ctm__table *f = context->frame;
-  const ctm__catalogue *k = context->catalogue;
-  size_t row = c->row;
-  int32_t customer, channel;
-  switch (column) {
-    case CUSTOMER:
-      customer = c->customer >= 0 ? c->customer : customer_at(f, row);
-      if (customer >= 0) ctm__sql_code(out, f->labels, f->customer_label[customer]);
-      break;
-    case TIME:
-      sqlite3_result_int64(out, f->time[row]);
-      break;
-    case TOUCHPOINT:
-      ctm__sql_code(out, &k->touchpoints, f->touchpoint[row]);
-      break;
-    case CHANNEL:
-      channel = f->channel != NULL ? f->channel[row] : -1;
-      ctm__sql_code(out, &k->channels, channel >= 0 ? channel : k->touchpoint.channel[f->touchpoint[row]]);
-      break;
-    case STAGE:
-      ctm__sql_code(out, &k->stages, k->touchpoint.stage[f->touchpoint[row]]);
-      break;
-    case VALUE:
-      if (f->value != NULL) ctm__sql_real(out, f->value[row]);
-      break;
-    case SURVEY:
-      if (f->survey != NULL) ctm__sql_code(out, &k->surveys, f->survey[row]);
-      break;
-    case SCORE:
-      if (f->score != NULL) ctm__sql_real(out, f->score[row]);
-      break;
-    case ABOUT:
-      if (f->about != NULL) ctm__sql_code(out, &k->touchpoints, f->about[row]);
-      break;
-    case TEXT:
-      if (f->text != NULL) ctm__sql_code(out, f->texts, f->text[row]);
-      break;
-    case CASE:
-      if (f->case_id != NULL) ctm__sql_code(out, f->cases, f->case_id[row]);
-      break;
-    case DATE_ONLY: /* known of all rows or of none */
-      if (!f->date_only) sqlite3_result_int(out, 0);
-      break;
-    default:; /* key, load: a frame has none */
-  }
-}
-
-/* ---- both
- * ------------------------------------------------------------------------------------------------------------
- */
-
-static bool in_journal(const sqlite3_vtab_cursor *base) {
-  return ((const table *)base->pVtab)->context->frame == NULL;
-}
-
-static int filter(sqlite3_vtab_cursor *base, int plan, const char *name CTM__UNUSED, int count CTM__UNUSED,
+static int filter(sqlite3_vtab_cursor *base, int number, const char *name CTM__UNUSED, int count CTM__UNUSED,
                   sqlite3_value **arguments) {
   cursor *c = (cursor *)base;
-  return in_journal(base) ? filter_journal(c, plan, arguments) : filter_frame(c, plan, arguments);
+  ctm__sql_context *context = table_of(c)->context;
+  const ctm__sql_plan *plan = &context->plans[number];
+  sqlite3_value *customer = NULL, *touchpoint = NULL, *low = NULL, *high = NULL;
+  ctm_status status;
+  if (plan->taken & BY_CUSTOMER) customer = *arguments++;
+  if (plan->taken & BY_TOUCHPOINT) touchpoint = *arguments++;
+  if (plan->taken & LOW_MASK) low = *arguments++;
+  if (plan->taken & HIGH_MASK) high = *arguments++;
+  c->row = c->row_end = c->at = c->piece = 0;
+  c->end = true;
+  c->touchpoint = -1;
+  c->one = customer != NULL && sqlite3_value_type(customer) == SQLITE_TEXT;
+  c->nobody = plan->taken & BY_NOBODY && !c->one;
+  take_times(c, plan->taken, low, high);
+  if (touchpoint != NULL && sqlite3_value_type(touchpoint) == SQLITE_TEXT) {
+    const char *text = (const char *)sqlite3_value_text(touchpoint);
+    if (text == NULL) return ctm__sql_failed(context, CTM_NOMEM);
+    c->touchpoint =
+        ctm__dictionary_find(&context->catalogue->touchpoints, text, (size_t)sqlite3_value_bytes(touchpoint));
+    if (c->touchpoint < 0) return SQLITE_OK;
+  }
+  if (c->low >= c->high) return SQLITE_OK;
+  if (c->one) CTM__TRY(ctm__sql_find(context, customer, &c->named));
+  CTM__TRY(context->frame != NULL ? begin_frame(c) : make_reader(c, plan->used));
+  c->end = false;
+  return settle(c);
+out:
+  return ctm__sql_failed(context, status);
 }
 
 static int next(sqlite3_vtab_cursor *base) {
   cursor *c = (cursor *)base;
-  if (in_journal(base)) return step_journal(c);
-  if (++c->row < c->row_end) return SQLITE_OK;
-  if (c->customer >= 0)
-    to_customer(c, ((table *)base->pVtab)->next[c->customer]);
-  else
-    c->end = true;
-  return SQLITE_OK;
+  c->row++;
+  return settle(c);
 }
 
 static int at_end(sqlite3_vtab_cursor *base) {
   return ((cursor *)base)->end;
 }
 
+/* -1: nobody known */
+static int64_t customer_of(const cursor *c) {
+  if (c->history >= c->range.histories) return -1;
+  if (c->range.customer == NULL) return (int64_t)c->history;
+  return c->range.customer[c->history] > 0 ? c->range.customer[c->history] : -1;
+}
+
+/* -1: none, or none that `names` knows */
+static int32_t code_of(const cursor *c, int32_t column, const ctm__dictionary *names) {
+  const ctm__vector *v = c->vectors[column];
+  int32_t code = v != NULL && v->codes != NULL ? v->codes[c->row] : -1;
+  return code < names->count ? code : -1;
+}
+
+static int64_t integer_of(const cursor *c, int32_t column) {
+  const ctm__vector *v = c->vectors[column];
+  return v != NULL && v->ints != NULL && (v->present == NULL || v->present[c->row]) ? v->ints[c->row] : 0;
+}
+
 static int column(sqlite3_vtab_cursor *base, sqlite3_context *out, int index) {
-  cursor *c = (cursor *)base;
-  if (in_journal(base))
-    return index < FIXED ? journal_column(c, out, index) : journal_attribute(c, out, (size_t)(index - FIXED));
-  if (index < FIXED)
-    frame_column(c, out, index);
-  else
-    ctm__sql_column(out, &((table *)base->pVtab)->attributes.columns[index - FIXED], c->row);
+  const cursor *c = (cursor *)base;
+  ctm__sql_context *context = table_of(c)->context;
+  const ctm__catalogue *k = context->catalogue;
+  const ctm__vector *v;
+  int32_t touchpoint, channel;
+  int64_t customer;
+  switch (index) {
+    case CUSTOMER:
+      customer = customer_of(c);
+      return customer >= 0 ? ctm__sql_label(context, out, customer) : SQLITE_OK;
+    case TIME:
+      sqlite3_result_int64(out, c->range.time[c->row]);
+      break;
+    case TOUCHPOINT:
+    case ABOUT:
+      ctm__sql_code(out, &k->touchpoints, code_of(c, stored[index], &k->touchpoints));
+      break;
+    case CHANNEL:
+      channel = code_of(c, CTM__COLUMN_CHANNEL, &k->channels);
+      touchpoint = code_of(c, CTM__COLUMN_TOUCHPOINT, &k->touchpoints);
+      if (channel < 0 && touchpoint >= 0) channel = k->touchpoint.channel[touchpoint];
+      ctm__sql_code(out, &k->channels, channel);
+      break;
+    case STAGE:
+      touchpoint = code_of(c, CTM__COLUMN_TOUCHPOINT, &k->touchpoints);
+      if (touchpoint >= 0) ctm__sql_code(out, &k->stages, k->touchpoint.stage[touchpoint]);
+      break;
+    case SURVEY:
+      ctm__sql_code(out, &k->surveys, code_of(c, CTM__COLUMN_SURVEY, &k->surveys));
+      break;
+    case LOAD: /* a frame has none */
+      if (context->frame == NULL) sqlite3_result_int64(out, integer_of(c, CTM__COLUMN_LOAD));
+      break;
+    case DATE_ONLY: /* of a frame known of all rows or of none */
+      if (context->frame == NULL)
+        sqlite3_result_int64(out, integer_of(c, CTM__COLUMN_FLAGS) & 1);
+      else if (!context->frame->date_only)
+        sqlite3_result_int64(out, 0);
+      break;
+    default:
+      v = c->vectors[index < FIXED ? stored[index] : CTM__COLUMN_ATTRIBUTES + index - FIXED];
+      if (v != NULL) ctm__sql_value(out, v, c->row, context->frame == NULL);
+  }
   return SQLITE_OK;
 }
 
+/* Few statements ask for numbers of rows; for those the rows at hand are read again, with their numbers. */
 static int rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *number) {
   cursor *c = (cursor *)base;
-  *number = in_journal(base) ? sqlite3_column_int64(c->rows, AT_SEQ) : (sqlite3_int64)c->row + 1;
+  if (table_of(c)->context->frame != NULL) {
+    *number = (sqlite3_int64)c->row + 1;
+    return SQLITE_OK;
+  }
+  if (!c->places) {
+    const size_t row = c->row, history = c->history;
+    const span read = c->read;
+    bool there = false;
+    ctm_status status;
+    forget_read(c);
+    c->places = true;
+    status = make_reader(c, c->used);
+    if (status == CTM_OK) status = read_span(c, read, &there);
+    if (status == CTM_OK && (!there || row >= c->row_end))
+      status = ctm__fail(table_of(c)->context->env, CTM_INTERNAL, "interactions read twice differ");
+    if (status != CTM_OK) {
+      c->end = true;
+      return ctm__sql_failed(table_of(c)->context, status);
+    }
+    c->row = row;
+    c->history = history;
+  }
+  *number = c->range.place[c->row];
   return SQLITE_OK;
 }
 
 const sqlite3_module ctm__sql_interactions = {.xConnect = connect,
                                               .xBestIndex = best_index,
-                                              .xDisconnect = disconnect,
+                                              .xDisconnect = ctm__sql_disconnect,
                                               .xOpen = open_cursor,
                                               .xClose = close_cursor,
                                               .xFilter = filter,
