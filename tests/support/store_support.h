@@ -119,9 +119,10 @@ static inline ctm__snapshot *snapshot_of(ctm_store *store) {
   return snapshot;
 }
 
-/* Fails the allocation number `fail_at` and every later one; 0: none. Counts what is not yet released. */
+/* Fails the allocation number `fail_at` and every later one; 0: none. Counts what is not yet released, also by threads
+ * that the library starts. */
 typedef struct failing {
-  long made, fail_at, live;
+  atomic_long made, fail_at, live;
 } failing;
 
 static inline void *failing_allocate(void *data, size_t bytes) {
