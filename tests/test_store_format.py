@@ -1,21 +1,30 @@
-"""docs/format.md against a store: its tables, and a reader of interactions written from the page alone."""
+"""docs/format.md against stores: their tables, and a reader of whole stores written from the page alone."""
 
+import datetime as dt
+import random
 import re
 import sqlite3
-import struct
 from pathlib import Path
 
 import pytest
 
 ctm = pytest.importorskip("ctm")
 
+from store_reader import Reading, attributes, fingerprint  # noqa: E402
+
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "format.md").read_text(encoding="utf-8")
+DAY = 86_400_000_000
 
 
 def told():
-    section = PAGE.split("(store-tables)=")[1].split("(slabs)=")[0]
-    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", section, re.MULTILINE)
+    section = PAGE.split("(store-tables)=")[1].split("| key of `meta` |")[0]
+    rows = re.findall(r"^\| `(\w+)` \| ([^|`]+) \|", section, re.MULTILINE)
     return {name: [column.strip() for column in columns.split(",")] for name, columns in rows}
+
+
+def told_keys():
+    section = PAGE.split("| key of `meta` |")[1].split("\n\n")[0]
+    return {key for line in section.splitlines() if line.startswith("| `") for key in re.findall(r"`(\w+)`", line)}
 
 
 @pytest.fixture
@@ -38,46 +47,8 @@ def test_tables(path):
         found = {n: [c for (c,) in db.execute("select name from pragma_table_info(?)", (n,))] for n in names}
         assert found == told()
         assert db.execute("pragma application_id").fetchone() == (0x43544D31,)
-        assert db.execute("pragma user_version").fetchone() == (1,)
-
-
-def fingerprint(data):
-    h = 0xCBF29CE484222325
-    for byte in data:
-        h = (h ^ byte) * 0x100000001B3 % 2**64
-    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
-        h ^= h >> 33
-        h = h * factor % 2**64
-    return h ^ (h >> 33)
-
-
-def varint(data, at):
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at
-
-
-def attributes(data):
-    at, found = 0, []
-    while at < len(data):
-        code, at = varint(data, at)
-        kind, at = data[at], at + 1
-        if kind == 1:
-            value, at = data[at] == 1, at + 1
-        elif kind in (2, 5, 6):
-            value, at = varint(data, at)
-            value = value >> 1 if value % 2 == 0 else -(value >> 1) - 1
-        elif kind == 3:
-            value, at = struct.unpack_from("<d", data, at)[0], at + 8
-        else:
-            length, at = varint(data, at)
-            value, at = data[at : at + length].decode(), at + length
-        found.append((code, kind, value))
-    return found
+        assert db.execute("pragma user_version").fetchone() == (2,)
+        assert {key for (key,) in db.execute("select key from meta")} <= told_keys()
 
 
 def test_an_interaction(path):
@@ -92,3 +63,142 @@ def test_an_interaction(path):
     found = {names[code]: (kind, value) for code, kind, value in attributes(known["attributes"])}
     assert found == {"on": (1, True), "n": (2, -300), "share": (3, 0.25), "word": (4, "zwölf")}
     assert (nobody["identity"], nobody["load"], nobody["flags"], nobody["key"]) == (None, 0, 0, None)
+
+
+# ---- whole stores ---------------------------------------------------------------------------------------------------
+
+
+def opened(path):
+    """With sizes so small that some hundred interactions cross every border."""
+    from ctm import _store
+    from ctm._store import ffi, lib
+
+    keep = []
+    options = _store._open_options(keep, read_only=False, create=None, busy_timeout=5.0, vfs=None)
+    options.slab_rows, options.block_rows, options.run_rows, options.journal_rows = 32, 16, 100, 40
+    out, error = ffi.new("ctm_store **"), ffi.new("ctm_error *")
+    assert lib.ctm_open(str(path).encode(), options, out, error) == lib.CTM_OK, ffi.string(error.message)
+    return ctm.Store(out[0])
+
+
+def compact(store):
+    from ctm._store import ffi, lib
+
+    assert lib.ctm_compact(store._pointer, ffi.NULL, ffi.NULL) == lib.CTM_OK
+
+
+def some(r, rows, prefix="C"):
+    """Interactions with much that is the same, so that ties and duplicates occur."""
+    for _ in range(rows):
+        row = {
+            "customer": None if r.random() < 0.1 else f"{prefix}{r.randrange(25)}",
+            "time": (19_000 + r.randrange(60)) * DAY + r.randrange(3) * 3_600_000_000 + (r.random() < 0.3) * r.randrange(10**9),
+            "touchpoint": r.choice(("shop", "cart", "call", "ad", "mail")),
+        }
+        for name, share, make in (
+            ("channel", 0.3, lambda: r.choice(("web", "store"))),
+            ("value", 0.4, lambda: r.choice((r.randrange(1000) / 100, r.random() * 1e6, -1.0))),
+            ("key", 0.3, lambda: str(r.randrange(4))),
+            ("case", 0.2, lambda: f"case {r.randrange(9)}"),
+            ("about", 0.1, lambda: "cart"),
+            ("text", 0.2, lambda: r.choice(("gut", "très bien", "slow", "said " + str(r.randrange(99))))),
+            ("score", 0.2, lambda: r.randrange(11)),
+        ):
+            if r.random() < share:
+                row[name] = make()
+        row["attributes"] = {
+            name: make()
+            for name, make in (
+                ("on", lambda: r.random() < 0.5),
+                ("n", lambda: r.randrange(-5, 300)),
+                ("share", r.random),
+                ("word", lambda: r.choice(("zwölf", "", "eleven"))),
+                ("day", lambda: dt.date(2020, 1, 1 + r.randrange(28))),
+                ("at", lambda: dt.datetime(2020, 1, 1 + r.randrange(28), 5, tzinfo=dt.timezone.utc)),
+            )
+            if r.random() < 0.3
+        }
+        yield row
+
+
+def record(store, r, rows):
+    with store.recorder() as recorder:
+        for row in some(r, rows):
+            recorder.record(**row)
+
+
+def load(store, r, rows, prefix, **options):
+    """A file of rows; its columns are the same for all rows."""
+    lines = ["customer;time;touchpoint;channel;key;score;text;colour;n;town;size;segment"]
+    for row in some(r, rows, prefix):
+        lines.append(
+            f"{row['customer'] or ''};{row['time']};{r.choice(('tent', 'stall', 'shop'))};{row.get('channel', '')};"
+            f"{row.get('key', '')};{row.get('score', '')};{row.get('text', '')};{r.choice(('red', 'blue', ''))};"
+            f"{r.choice(('1', '2', '-7', ''))};{r.choice(('Ulm', 'Bonn', ''))};{r.choice(('1.5', '2', ''))};{r.choice(('vip', 'far', ''))}"
+        )
+    return store.load(
+        "\n".join(lines).encode(), delimiter=";", time_unit="us", attributes=["colour", "n"],
+        customer_attributes=["town", "size"], segment="segment", **options,
+    )  # fmt: skip
+
+
+def library(store):
+    rows = store.sql("select * from ctm_interactions").rows()
+    customers = store.sql("select * from ctm_customers").rows()
+    return rows, customers
+
+
+def comparable(rows):
+    return sorted(tuple(repr(value) for value in row.values()) for row in rows)
+
+
+def same(store, path):
+    """What the reader reads is what the library says; each history in the same order."""
+    store.check()
+    reading = Reading(path)
+    rows, customers = library(store)
+    assert comparable(reading.interactions) == comparable(rows)
+    assert comparable(reading.customers) == comparable(customers)
+    assert len(store) == len(rows)
+    for name in {row["customer"] for row in rows if row["customer"] is not None}:
+        wanted = ("time", "touchpoint", "channel", "value", "text", "case", "word")
+        kind = next(kind for kind, value in reading.identities.values() if value == name)
+        shown = [[row[n] for n in wanted] for row in store.timeline(name, kind=kind).rows()]
+        told = [[row[n] for n in wanted] for row in reading.interactions if row["customer"] == name]
+        assert [row[1:] for row in told] == [row[1:] for row in shown]
+    return reading
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_whole_store(tmp_path, seed):
+    path, r = tmp_path / "shop.ctm", random.Random(seed)
+    store = opened(path)
+    record(store, r, 120)
+    same(store, path)
+    compact(store)
+    with sqlite3.connect(path) as db:
+        assert db.execute("select count(*) from interactions").fetchone() == (0,)
+        assert db.execute("select count(*) from slabs").fetchone()[0] > 3
+    same(store, path)
+    first = load(store, r, 150, "L").load
+    record(store, r, 30)
+    load(store, r, 90, "C")
+    store.customers.link("C1", "L2")
+    store.customers.link("C4", ("email", "c4@example.org"), "C9")
+    same(store, path)
+    for attributes in ({"size": 3}, {"town": "Rom", "age": 4}, {"town": None}):
+        store.customers.define(f"C{r.randrange(25)}", attributes=attributes, segment="vip")
+    compact(store)
+    same(store, path)
+    store.load_undo(first)
+    same(store, path)
+    store.erase("C3")
+    same(store, path)
+    record(store, r, 50)
+    compact(store)
+    reading = same(store, path)
+    assert not any(value == "C3" for _, value in reading.identities.values())
+    store.close()
+    store = opened(path)
+    same(store, path)
+    store.close()
