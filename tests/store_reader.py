@@ -158,7 +158,8 @@ class Reading:
 
     def slabs_of(self, run):
         return self.db.execute(
-            "select * from slabs where run = ? order by first_identity, last_identity, min_time, max_time, id", (run["id"],)
+            "select * from slabs where run = ? order by first_identity, last_identity, min_time, max_time, id",
+            (run["id"],),
         ).fetchall()
 
     def read_codes(self, data):
@@ -182,7 +183,9 @@ class Reading:
             at += 8
             assert number > before
             before = number
-            (data,) = self.db.execute("select bytes from slab_columns where id = ?", (slab["id"] * 4096 + number,)).fetchone()
+            (data,) = self.db.execute(
+                "select bytes from slab_columns where id = ?", (slab["id"] * 4096 + number,)
+            ).fetchone()
             (head_length,) = struct.unpack_from("<I", data, 20)
             assert len(data) == length and fingerprint(data[:head_length]) == mark
             kind, values = read_column(data)

@@ -666,7 +666,7 @@ def doctor(store: Annotated[str | None, typer.Argument(metavar="[STORE]", show_d
 
 def _store_facts(info: dict[str, Any]) -> None:
     """The facts, then a table of columns by size and one of runs by window."""
-    columns = {name.removeprefix("column_bytes."): int(value) for name, value in info.items() if "column_bytes." in name}
+    columns = {name[13:]: int(value) for name, value in info.items() if name.startswith("column_bytes.")}
     runs = [json.loads(value) | {"run": name[4:]} for name, value in info.items() if name.startswith("run.")]
     _facts({name: value for name, value in info.items() if not name.startswith(("column_bytes.", "run."))})
     rows = max(int(info.get("slab_interactions") or 0), 1)
