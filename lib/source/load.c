@@ -383,11 +383,19 @@ static ctm_status load_rows(load *l) {
     }
     if (status != CTM_OK) goto out;
     if (l->kind != CTM__LOCAL_UNIQUE) CTM__TRY(ctm__bulk_mark(l->bulk, (uint8_t)l->kind));
+    CTM__TRY(ctm__bulk_spill(l->bulk));
   }
   if (any) CTM__TRY(all_met(l));
   status = tell(l);
 out:
   return status;
+}
+
+/* While what was read is written: all is read, and that is what loading is told by. */
+static int still(void *data, const char *stage, int64_t done, int64_t total) {
+  const load *l = data;
+  (void)stage, (void)done, (void)total;
+  return l->options->progress(l->options->progress_data, "loading", l->rows->done, l->rows->total);
 }
 
 /* Everything that is done beside the store. */
@@ -438,7 +446,7 @@ ctm_status ctm__load(ctm_store *store, ctm__rows *rows, const ctm_load_options *
     env->error = l.env->error;
     goto out;
   }
-  CTM__TRY(ctm__bulk_publish(l.bulk, rows->name, l.report->rejected, options->progress, options->progress_data,
+  CTM__TRY(ctm__bulk_publish(l.bulk, rows->name, l.report->rejected, options->progress != NULL ? still : NULL, &l,
                              &l.report->load, &l.report->loaded, &l.report->duplicates));
   l.report->overlaps = ctm__bulk_marked(l.bulk, CTM__LOCAL_OVERLAP);
   l.report->gaps = ctm__bulk_marked(l.bulk, CTM__LOCAL_GAP);

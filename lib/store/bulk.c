@@ -451,6 +451,8 @@ void ctm__bulk_drop(ctm__bulk *b) {
   ctm__env *env;
   if (b == NULL) return;
   env = b->env;
+  ctm__bulk_unwrite(b);
+  ctm__bulk_written_free(b);
   staging_close(b->staging);
   for (size_t i = 0; i < CTM__BULK_FIXED; i++) free_column(env, &b->fixed[i]);
   for (size_t i = 0; i < b->attribute_count; i++) free_column(env, &b->attributes[i]);

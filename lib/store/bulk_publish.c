@@ -109,8 +109,8 @@ static ctm_status insert_row(ctm__bulk *b, size_t row, int64_t load, size_t *lin
                         .date_only = ctm__bulk_has(&f[CTM__BULK_FLAGS], row),
                         .load = load};
   ctm_status status = CTM_OK;
-  *duplicate = false;
-  if (r.has_key) {
+  *duplicate = b->dropped[row] != 0;
+  if (r.has_key && !*duplicate) {
     r.key = f[CTM__BULK_KEY].ints[row];
     CTM__TRY(is_duplicate(b, row, duplicate));
   }
@@ -163,7 +163,7 @@ out:
   return status;
 }
 
-static ctm_status insert_said(ctm__bulk *b, const uint8_t *dropped, int64_t load) {
+static ctm_status insert_said(ctm__bulk *b, int64_t load) {
   ctm__env *env = b->env;
   size_t count = 0;
   ctm_status status = CTM_OK;
@@ -183,10 +183,10 @@ static ctm_status insert_said(ctm__bulk *b, const uint8_t *dropped, int64_t load
     }
     count++;
     for (size_t row = 0; row < b->rows; row++)
-      if (!dropped[row] && b->person[row] != 0 && ctm__bulk_has(c, row)) s->row[b->person[row]] = row + 1;
+      if (!b->dropped[row] && b->person[row] != 0 && ctm__bulk_has(c, row)) s->row[b->person[row]] = row + 1;
   }
   for (size_t row = 0; count > 0 && row < b->rows; row++)
-    if (!dropped[row]) CTM__TRY(write_said(b, said, count, row, load));
+    if (!b->dropped[row]) CTM__TRY(write_said(b, said, count, row, load));
 out:
   for (size_t i = 0; i < count; i++) ctm__free(env, said[i].row);
   ctm__free(env, said);
@@ -196,52 +196,69 @@ out:
 static ctm_status insert_all(ctm__bulk *b, int64_t load, int64_t *duplicates) {
   size_t link = 0;
   ctm_status status = CTM_OK;
-  uint8_t *dropped = ctm__calloc(b->env, b->rows, 1);
-  if (dropped == NULL) return CTM_NOMEM;
+  if (b->dropped == NULL && (b->dropped = ctm__calloc(b->env, b->rows, 1)) == NULL) return CTM_NOMEM;
   for (size_t row = 0; row < b->rows; row++) {
     bool duplicate;
     CTM__TRY(insert_row(b, row, load, &link, &duplicate));
-    if (!duplicate) continue;
-    dropped[row] = 1;
-    ++*duplicates;
+    b->dropped[row] = duplicate;
+    *duplicates += duplicate;
   }
-  CTM__TRY(insert_said(b, dropped, load));
+  CTM__TRY(insert_said(b, load));
 out:
-  ctm__free(b->env, dropped);
   return status;
 }
 
 /* ---- the whole -----------------------------------------------------------------------------------------------------
  */
 
-static ctm_status check_erasures(ctm__bulk *b) {
-  int64_t erasures;
-  ctm_status status =
-      ctm__sql_integer(b->env, b->store->db, "SELECT value FROM meta WHERE key = 'erasures'", &erasures);
-  if (status == CTM_OK && erasures != b->erasures)
-    status = ctm__fail(b->env, CTM_BUSY, "a customer was erased while the load ran: load again");
+/* Duplicates of what is in runs; those in the journal show as rows are put there. */
+static ctm_status drop_known(ctm__bulk *b, ctm__bulk_keys *keys, sqlite3 *db, int64_t after) {
+  int64_t found;
+  return keys != NULL ? ctm__bulk_keys_store(b, keys, db, after, false, &found) : CTM_OK;
+}
+
+static ctm_status look_before(ctm__bulk *b, ctm__bulk_keys **keys) {
+  sqlite3 *db;
+  ctm_status status = ctm__read_begin(b->store, &db);
+  if (status != CTM_OK) return status;
+  CTM__TRY(ctm__bulk_last_sequence(b, db, &b->seen));
+  CTM__TRY(ctm__bulk_people_find(b->env, b->store, db, &b->people, 1));
+  CTM__TRY(ctm__bulk_keys_new(b, keys));
+  CTM__TRY(drop_known(b, *keys, db, 0));
+out:
+  ctm__read_end(b->store, db);
   return status;
 }
 
-ctm_status ctm__bulk_publish(ctm__bulk *b, const char *source, int64_t rejected, ctm_progress progress, void *data,
-                             int64_t *load, int64_t *loaded, int64_t *duplicates) {
+static ctm_status publish_rows(ctm__bulk *b, const char *source, int64_t rejected, int64_t *load, int64_t *loaded,
+                               int64_t *duplicates) {
   ctm_store *store = b->store;
-  bool begun = false;
-  ctm_status status;
-  (void)progress, (void)data;
-  *load = *loaded = *duplicates = 0;
+  ctm__bulk_keys *keys = NULL;
+  ctm_status status = CTM_OK;
+  if (b->fixed[CTM__BULK_KEY].ints != NULL) CTM__TRY(look_before(b, &keys));
   CTM__TRY(ctm__write_begin(store, false));
-  begun = true;
-  CTM__TRY(check_erasures(b));
+  CTM__TRY(ctm__bulk_check_erasures(b));
+  CTM__TRY(drop_known(b, keys, store->db, b->seen));
   CTM__TRY(ctm__bulk_names_begin(b));
   CTM__TRY(ctm__load_begin(store, source, load));
   CTM__TRY(insert_all(b, *load, duplicates));
   *loaded = (int64_t)b->rows - *duplicates;
   CTM__TRY(ctm__load_end(store, *load, *loaded, *duplicates, rejected));
   CTM__TRY(ctm__write_commit(store));
-  begun = false;
   ctm__log_cut(store);
 out:
-  if (begun) ctm__write_rollback(store);
+  ctm__write_rollback(store);
+  ctm__bulk_keys_free(b, keys);
+  return status;
+}
+
+ctm_status ctm__bulk_publish(ctm__bulk *b, const char *source, int64_t rejected, ctm_progress progress, void *data,
+                             int64_t *load, int64_t *loaded, int64_t *duplicates) {
+  ctm_status status;
+  *load = *loaded = *duplicates = 0;
+  if (b->chunks == 0 && (int64_t)b->rows < b->store->sizes.journal_rows)
+    return publish_rows(b, source, rejected, load, loaded, duplicates);
+  status = ctm__bulk_publish_runs(b, source, rejected, progress, data, load, loaded, duplicates);
+  if (status != CTM_OK) ctm__bulk_unwrite(b);
   return status;
 }

@@ -4,6 +4,7 @@
 
 #include "bulk.h"
 #include "rows.h"
+#include "runs.h"
 
 /* One column of the gathered rows. Of its arrays only those of its kind are set, all of them NULL while every value is
  * null; they have the bulk's `room`. */
@@ -43,6 +44,7 @@ typedef struct ctm__bulk_person {
   uint32_t kind;
   int32_t value;  /* code */
   int64_t number; /* in the store; 0: not known yet */
+  bool fresh;     /* the number was reserved for it */
 } ctm__bulk_person;
 typedef struct ctm__bulk_people {
   ctm__bulk_kind *kinds;
@@ -55,6 +57,23 @@ typedef struct ctm__bulk_link { /* the row's identity and this one are the same 
   size_t row;
   uint32_t other;
 } ctm__bulk_link;
+
+/* What is known of customers in one respect: the last that a row said, by local number. */
+typedef struct ctm__bulk_said {
+  const ctm__bulk_column *column; /* NULL: nobody said anything */
+  ctm__slab_kind kind;
+  size_t room;
+  int64_t *order; /* number of the row over the whole load; -1: nothing was said */
+  int32_t *codes; /* of the column's texts, or of segments */
+  int64_t *ints;
+  double *reals;
+} ctm__bulk_said;
+
+/* An unpublished run of the load. */
+typedef struct ctm__bulk_run {
+  int64_t run;
+  int64_t chunk; /* runs of one chunk have the same place in the order of recording */
+} ctm__bulk_run;
 
 /* Codes of the staging catalogue -> the store's, filled as names are used; -1: not yet. */
 typedef struct ctm__bulk_map {
@@ -85,6 +104,25 @@ struct ctm__bulk {
   ctm__bulk_link *links;
   size_t link_count, link_capacity;
   int64_t marked[256]; /* of the rows that were kept */
+
+  size_t check_at; /* rows at which to see whether a chunk is full */
+
+  /* of a load with many rows */
+  size_t people_found; /* local numbers below have been looked up */
+  uint8_t *used[6];    /* by kind of name, by code: a kept row uses it; see bulk_write.c */
+  size_t used_count[6];
+  uint8_t *dropped;    /* by row: a duplicate; NULL: none is */
+  int64_t seen;        /* keys of what was recorded up to this sequence number have been looked at */
+  int64_t rows_before; /* in chunks that are written */
+  int64_t duplicates;  /* … that were dropped there */
+  ctm__bulk_run *runs;
+  size_t run_count, run_capacity;
+  int64_t chunks;
+  ctm__bulk_said *said; /* by code of the customer attribute; the segment is the last */
+  size_t said_count;
+  ctm__bulk_link *kept_links; /* row is the local number of the row's identity */
+  size_t kept_link_count, kept_link_capacity;
+  int64_t reserved_first, reserved_count; /* the last block of numbers */
 
   ctm__bulk_map touchpoint_map, channel_map, survey_map, segment_map, attribute_map, customer_attribute_map;
   ctm_type *attribute_type, *customer_attribute_type; /* by code: the store's, where mapped */
@@ -118,7 +156,46 @@ ctm_status ctm__bulk_person_of(ctm__env *env, ctm__bulk_people *people, uint32_t
                                uint32_t *local);
 const char *ctm__bulk_person_kind(const ctm__bulk_people *people, uint32_t local);
 const char *ctm__bulk_person_value(const ctm__bulk_people *people, uint32_t local);
+/* Their numbers in the store where they have some, from the local number `first` on. Inside a read transaction. */
+ctm_status ctm__bulk_people_find(ctm__env *env, ctm_store *store, sqlite3 *db, ctm__bulk_people *people, size_t first);
 void ctm__bulk_people_free(ctm__env *env, ctm__bulk_people *people);
+
+/* ---- order (bulk_sort.c) ---------------------------------------------------------------------------------------- */
+/* Numbers `items` (0 … count - 1 in any order) in ascending order of their keys, those with equal keys as they were. */
+ctm_status ctm__bulk_sort(ctm__env *env, const int64_t *keys /* by item */, uint32_t *items, size_t count);
+/* People in ascending order of their numbers, nobody first; *ranks by local number. Both have people->count items, at
+ * least one. */
+ctm_status ctm__bulk_rank(ctm__env *env, const ctm__bulk_people *people, uint32_t **people_in_order, uint32_t **ranks);
+
+/* ---- keys (bulk_keys.c) ------------------------------------------------------------------------------------------ */
+typedef struct ctm__bulk_keys ctm__bulk_keys;
+/* Over the rows that have a key and are not dropped; of those that are alike all but the first are dropped. */
+ctm_status ctm__bulk_keys_new(ctm__bulk *bulk, ctm__bulk_keys **keys);
+/* Drop rows that are in the store already, in what was recorded after the sequence number `after`: in runs and, when
+ * `journal`, in it. *found: how many. Inside a transaction of `db`. */
+ctm_status ctm__bulk_keys_store(ctm__bulk *bulk, ctm__bulk_keys *keys, sqlite3 *db, int64_t after, bool journal,
+                                int64_t *found);
+/* The same for rows in the load's own runs. */
+ctm_status ctm__bulk_keys_own(ctm__bulk *bulk, ctm__bulk_keys *keys, sqlite3 *db, int64_t *found);
+void ctm__bulk_keys_free(ctm__bulk *bulk, ctm__bulk_keys *keys);
+/* *clash: does one of the load's own runs hold what was recorded after the number, or may it? Inside a transaction. */
+ctm_status ctm__bulk_keys_clash(ctm__bulk *bulk, sqlite3 *db, int64_t after, bool *clash);
+/* Are there interactions with keys that were recorded after this number? */
+ctm_status ctm__bulk_keyed_since(ctm__bulk *bulk, sqlite3 *db, int64_t after, bool *any);
+/* The highest sequence number so far, in runs and journal. */
+ctm_status ctm__bulk_last_sequence(ctm__bulk *bulk, sqlite3 *db, int64_t *last);
+
+/* ---- many rows (bulk_write.c) ------------------------------------------------------------------------------------ */
+/* The rows gathered become unpublished runs; they stay in memory until ctm__bulk_clear. No transaction is open. */
+ctm_status ctm__bulk_write(ctm__bulk *bulk);
+void ctm__bulk_clear(ctm__bulk *bulk);
+/* All runs become visible, with identities and what is known of customers: the whole of a load with many rows. */
+ctm_status ctm__bulk_publish_runs(ctm__bulk *bulk, const char *source, int64_t rejected, ctm_progress progress,
+                                  void *data, int64_t *load, int64_t *loaded, int64_t *duplicates);
+ctm_status ctm__bulk_check_erasures(ctm__bulk *bulk);
+/* All that is written and not published goes. */
+void ctm__bulk_unwrite(ctm__bulk *bulk);
+void ctm__bulk_written_free(ctm__bulk *bulk);
 
 /* ---- names (bulk_names.c): inside the store's write transaction ------------------------------------------------- */
 ctm_status ctm__bulk_names_begin(ctm__bulk *bulk);
