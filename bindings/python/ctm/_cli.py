@@ -709,6 +709,13 @@ def backup(
         opened.backup(file, progress=tell)
 
 
+@app.command("compact", rich_help_panel="Care")
+def compact(store: StorePath) -> None:
+    """Bring recorded interactions into columns, and many loads into few runs."""
+    with ctm.open(store, create=False) as opened, _progress() as tell:
+        opened.compact(progress=tell)
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         print(f"ctm {ctm.version()}")

@@ -496,6 +496,15 @@ class Store(Catalogued):
         watch = _call.Watch(progress, self)
         self._check(lib.ctm_backup(self._open(), os.fsencode(path), lib._ctm_progress, watch.handle), watch)
 
+    def compact(self, *, progress: _call.Progress | bool | None = None) -> None:
+        """Bring recorded interactions into columns, and what many loads left into few runs.
+
+        It happens by itself, a little at a time; this does all of it and changes no answer. When it is cancelled, what was
+        done stays done.
+        """
+        watch = _call.Watch(progress, self)
+        self._check(lib.ctm_compact(self._open(), lib._ctm_progress, watch.handle), watch)
+
     def __repr__(self) -> str:
         if self._closed:
             return "<ctm.Store closed>"
@@ -515,7 +524,13 @@ class Frame(Catalogued):
 
 
 def _open_options(
-    keep: list[Any], *, read_only: bool, create: bool | None, busy_timeout: dt.timedelta | float, vfs: str | None
+    keep: list[Any],
+    *,
+    read_only: bool,
+    create: bool | None,
+    busy_timeout: dt.timedelta | float,
+    vfs: str | None,
+    **sizes: int | None,
 ) -> Any:
     options = ffi.new("ctm_open_options *")
     lib._init_ctm_open_options(options)
@@ -525,6 +540,9 @@ def _open_options(
         options.flags |= lib.CTM_OPEN_MUST_CREATE if create else lib.CTM_OPEN_MUST_EXIST
     seconds = busy_timeout.total_seconds() if isinstance(busy_timeout, dt.timedelta) else busy_timeout
     options.busy_timeout_ms = int(seconds * 1000)
+    for name, size in sizes.items():
+        if size is not None:
+            setattr(options, name, size)
     for name, value in (("vfs", vfs), ("time_zone_path", _zone_path())):
         if value is not None:
             keep.append(_call.text(value))
@@ -550,6 +568,11 @@ def open_store(
     create: bool | None = None,
     busy_timeout: dt.timedelta | float = 5.0,
     vfs: str | None = None,
+    slab_rows: int | None = None,
+    block_rows: int | None = None,
+    run_rows: int | None = None,
+    journal_rows: int | None = None,
+    cache_bytes: int | None = None,
 ) -> Store:
     """Open or create a store; a context manager.
 
@@ -565,9 +588,26 @@ def open_store(
         Seconds to wait for another process that writes.
     vfs : str, optional
         SQLite VFS.
+    slab_rows, block_rows, run_rows, journal_rows : int, optional
+        Sizes of what is stored in columns: interactions in a slab (65536), in a block of it (1024, a power of two), in a
+        window of time before the next one is begun (4194304), and as rows before they become columns (65536). They
+        change no answer and bind this handle only.
+    cache_bytes : int, optional
+        Columns kept in memory between questions (128 MiB); -1 keeps none.
     """
     keep: list[Any] = []
-    options = _open_options(keep, read_only=read_only, create=create, busy_timeout=busy_timeout, vfs=vfs)
+    options = _open_options(
+        keep,
+        read_only=read_only,
+        create=create,
+        busy_timeout=busy_timeout,
+        vfs=vfs,
+        slab_rows=slab_rows,
+        block_rows=block_rows,
+        run_rows=run_rows,
+        journal_rows=journal_rows,
+        cache_bytes=cache_bytes,
+    )
     out = ffi.new("ctm_store **")
     error = ffi.new("ctm_error *")
     name = ffi.NULL if path is None else os.fsencode(path)
