@@ -7,10 +7,12 @@
 #include "run_write.h"
 #include "store_support.h"
 
+#include <stdatomic.h>
+
 static ctm_store *store;
 static const char *path;
 
-static ctm_store *open_sized(const char *file, ctm_status expected) {
+static ctm_store *open_with(const char *file, ctm_status expected, const ctm_allocator *allocator) {
   ctm_open_options options = CTM_OPEN_OPTIONS_INIT;
   ctm_store *made;
   ctm_error error;
@@ -18,10 +20,15 @@ static ctm_store *open_sized(const char *file, ctm_status expected) {
   options.run_rows = 200;
   options.journal_rows = 64;
   options.busy_timeout_ms = 50;
+  options.allocator = allocator;
   ctm_status status = ctm_open(file, &options, &made, &error);
   ck_assert_msg(status == expected, "%s: %s", ctm_status_name(status), error.message);
   if (status == CTM_OK) OKS(made, ctm__sql(made, "PRAGMA synchronous = OFF")); /* many small commits */
   return made;
+}
+
+static ctm_store *open_sized(const char *file, ctm_status expected) {
+  return open_with(file, expected, NULL);
 }
 
 static void setup(void) {
@@ -816,6 +823,58 @@ START_TEST(test_many_threads) {
 }
 END_TEST
 
+/* Memory runs out at any place: the store tells, and has the same in it as before. */
+static atomic_long made, fail_at;
+
+static bool runs_out(void) {
+  return atomic_load(&fail_at) > 0 && atomic_fetch_add(&made, 1) + 1 >= atomic_load(&fail_at);
+}
+static void *allocate(void *data, size_t bytes) {
+  (void)data;
+  return runs_out() ? NULL : malloc(bytes);
+}
+static void *reallocate(void *data, void *memory, size_t bytes) {
+  (void)data;
+  return runs_out() ? NULL : realloc(memory, bytes);
+}
+static void release(void *data, void *memory) {
+  (void)data;
+  free(memory);
+}
+
+START_TEST(test_no_memory) {
+  static const ctm_allocator allocator = {allocate, reallocate, release, NULL};
+  int64_t load = 0;
+  int failures = 0;
+  ctm_close(store);
+  store = open_with(path, CTM_OK, &allocator);
+  begin(14);
+  for (long at = 1, rounds = 0; rounds < 400; at += 1 + at / 12, rounds++) {
+    bool undo = rounds % 4 == 3;
+    if (rounds % 2 == 0) record_rows(9, 100 + rounds);
+    if (rounds % 4 == 1) load = load_rows(20, 100 + rounds);
+    if (undo) OKS(store, ctm_compact(store, NULL, NULL)); /* its rows are among others */
+    atomic_store(&made, 0);
+    atomic_store(&fail_at, at);
+    ctm_status status = undo ? ctm_load_undo(store, load) : ctm_compact(store, NULL, NULL);
+    bool reached = atomic_load(&made) >= at;
+    atomic_store(&fail_at, 0);
+    ck_assert_msg(status == CTM_OK || status == CTM_NOMEM, "%s: %s", ctm_status_name(status), ctm_message(store));
+    for (size_t i = 0; undo && status == CTM_OK && i < row_count; i++)
+      rows[i].gone = rows[i].gone || rows[i].load == load;
+    check_all();
+    OKS(store, ctm__leftovers_collect(store, true));
+    check_shape(false);
+    failures += status == CTM_NOMEM;
+    if (!reached && rounds % 4 == 3) break;
+  }
+  ck_assert_int_gt(failures, 10);
+  ctm_close(store); /* while its allocator can still be told */
+  store = open_sized(path, CTM_OK);
+  check_all();
+}
+END_TEST
+
 /* After much was undone the file gives pages back. */
 START_TEST(test_free_pages) {
   int64_t load;
@@ -852,6 +911,7 @@ int main(void) {
   tcase_add_test(tests, test_collected);
   tcase_add_test(tests, test_slab_replace);
   tcase_add_test(tests, test_many_threads);
+  tcase_add_test(tests, test_no_memory);
   tcase_add_test(tests, test_free_pages);
   suite_add_tcase(suite, tests);
   srunner_set_fork_status(runner, CK_NOFORK);

@@ -1,4 +1,5 @@
 /* Opening, closing, entering a store; option structs. */
+#include "compact.h"
 #include "run_write.h"
 #include "slab.h"
 #include "store.h"
@@ -401,6 +402,7 @@ void ctm_close(ctm_store *store) {
   if (store->recorder != NULL) ctm__recorder_orphan(store->recorder);
   if (!inherited) {
     ctm__write_rollback(store);
+    ctm__compact_on_close(store);
     ctm__statements_free(store, true);
     ctm__snapshot_drop(store->snapshot);
     store->snapshot = NULL;

@@ -1,4 +1,5 @@
 /* Recording: one interaction, many, what is known of a customer. */
+#include "compact.h"
 #include "store.h"
 
 #include <unistd.h>
@@ -26,6 +27,7 @@ ctm_status ctm_record(ctm_store *store, const ctm_interaction *interaction) {
     status = ctm__write_commit(store);
   else
     ctm__write_rollback(store);
+  if (status == CTM_OK) ctm__compact_after_commit(store);
 out:
   return ctm__leave(store, status);
 }
@@ -149,10 +151,12 @@ ctm_status ctm_recorder_commit(ctm_recorder *recorder) {
   if (status != CTM_OK) return status;
   if (store->writing) {
     status = ctm__write_commit(store);
-    if (status != CTM_OK)
+    if (status != CTM_OK) {
       ctm__fail_prefix(&store->env, "what was added since the last commit is lost: ");
-    else
+    } else {
+      ctm__compact_after_commit(store);
       ctm__log_cut(store);
+    }
   }
   return ctm__leave(store, status);
 }
