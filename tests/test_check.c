@@ -733,10 +733,23 @@ static void check_facts(const char *path) {
   int64_t count, total = 0;
   OKS(store, ctm_check(store));
   OKS(store, ctm_info(store, &info));
+  OKS(store, ctm_sql(store,
+                     "SELECT count(*), min(time), max(time), (SELECT count(*) FROM ctm_customers),"
+                     " (SELECT sum(identities) FROM ctm_customers) FROM ctm_interactions",
+                     NULL, NULL, &r));
   OKS(store, ctm_count(store, &count));
+  ck_assert_int_eq(count, ctm_result_int(r, 0, 0));
   ck_assert_int_eq(atoll(fact_of(info, "interactions")), count);
-  OKS(store, ctm_ask(store, "frequency", "{}", &r));
-  ck_assert_int_eq(ctm_result_rows(r) > 0 ? ctm_result_int(r, 0, ctm_result_find(r, "interactions")) : 0, count);
+  ck_assert_int_eq(atoll(fact_of(info, "customers")), ctm_result_int(r, 0, 3));
+  ck_assert_int_eq(atoll(fact_of(info, "identities")), ctm_result_int(r, 0, 4));
+  ctm_result_free(r);
+  OKS(store, ctm_sql(store,
+                     "SELECT strftime('%Y-%m-%dT%H:%M:%S', min(time) / 1000000, 'unixepoch'),"
+                     " strftime('%Y-%m-%dT%H:%M:%S', max(time) / 1000000, 'unixepoch') FROM ctm_interactions",
+                     NULL, NULL, &r));
+  if (count == 0) ck_assert(fact_of(info, "first_time") == NULL && fact_of(info, "last_time") == NULL);
+  if (count > 0) ck_assert_int_eq(strncmp(fact_of(info, "first_time"), ctm_result_text(r, 0, 0), 19), 0);
+  if (count > 0) ck_assert_int_eq(strncmp(fact_of(info, "last_time"), ctm_result_text(r, 0, 1), 19), 0);
   ctm_result_free(r);
   ck_assert_int_eq(atoll(fact_of(info, "journal_rows")) + atoll(fact_of(info, "slab_interactions")), count);
   ck_assert_int_eq(atoll(fact_of(info, "journal_rows")), raw_number(path, "SELECT count(*) FROM interactions"));
@@ -804,6 +817,38 @@ START_TEST(test_sound) {
 }
 END_TEST
 
+/* Memory may run out anywhere: that is said, nothing is lost, and it is no damage. */
+START_TEST(test_no_memory) {
+  ctm_open_options options = CTM_OPEN_OPTIONS_INIT;
+  failing f = {0};
+  ctm_allocator allocator = {failing_allocate, failing_reallocate, failing_release, &f};
+  ctm_store *store;
+  bool done = false;
+  make_store(at("a.ctm"));
+  options.flags = CTM_OPEN_READ_ONLY;
+  options.allocator = &allocator;
+  OK(ctm_open(at("a.ctm"), &options, &store, NULL));
+  for (long at_most = 1; !done; at_most += 1 + at_most / 24) {
+    ctm_result *info = NULL;
+    f.made = 0;
+    f.fail_at = at_most;
+    ctm_status checked = ctm_check(store);
+    f.made = 0;
+    ctm_status told = ctm_info(store, &info);
+    f.fail_at = 0;
+    ck_assert_msg(checked == CTM_OK || checked == CTM_NOMEM, "check: %s: %s", ctm_status_name(checked),
+                  ctm_message(store));
+    ck_assert_msg(told == CTM_OK || told == CTM_NOMEM, "info: %s", ctm_status_name(told));
+    ck_assert_int_eq(info != NULL, told == CTM_OK);
+    ctm_result_free(info);
+    done = checked == CTM_OK && told == CTM_OK;
+  }
+  OKS(store, ctm_check(store));
+  ctm_close(store);
+  ck_assert_int_eq(f.live, 0);
+}
+END_TEST
+
 START_TEST(test_unpublished_runs_are_noted) {
   make_store(at("a.ctm"));
   raw(at("a.ctm"),
@@ -854,6 +899,7 @@ int main(void) {
   tcase_add_test(c, test_sound);
   tcase_add_test(c, test_damages);
   tcase_add_test(c, test_flipped_bits);
+  tcase_add_test(c, test_no_memory);
   tcase_add_test(c, test_unpublished_runs_are_noted);
   tcase_add_test(c, test_backup_of_runs);
   suite_add_tcase(suite, c);
