@@ -508,12 +508,13 @@ typedef struct ctm_selection {
   int32_t workers;       /* threads; 0: one a processor */
   ctm_progress progress;
   void *progress_data;
+  int64_t identities_as_of; /* who was whom, as the store was told by then; CTM_NO_TIME: now. Frames have no such dates */
 } ctm_selection;
 
 #define CTM_SELECTION_INIT                                                                                        \
   {                                                                                                               \
     sizeof(ctm_selection), NULL, CTM_NO_TIME, CTM_NO_TIME, CTM_NO_TIME, 0, NULL, 0, NULL, NULL, 0, 0, 0.95, 0, 0, \
-        NULL, NULL                                                                                                \
+        NULL, NULL, CTM_NO_TIME                                                                                   \
   }
 
 /* -- satisfaction: NPS, CSAT, CES -- */

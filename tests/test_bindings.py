@@ -137,7 +137,7 @@ SAMPLES = {
              "cohort_period": "month", "time_zone": "Europe/Berlin", "attribute_at": "last", "journey": "purchase",
              "customer": "C1", "kind": "id"},
     "texts": {"survey": ["nps"], "by": ["channel"]},
-    "time": dict.fromkeys(("since", "until", "as_of"), "2025-01-02T00:00:00Z"),
+    "time": dict.fromkeys(("since", "until", "as_of", "identities_as_of"), "2025-01-02T00:00:00Z"),
     "duration": dict.fromkeys(("within", "step_within"), "14d"),
     "int": {"periods": 5, "limit": 1, "min_customers": 1, "workers": 1},
     "bool": {"fill": True},

@@ -32,6 +32,8 @@ const ctm__option ctm__selection_options[] = {
     {"min_customers", CTM__OPTION_INT64, SELECTION(min_customers), "0", "customers", NULL, 0, 9e18,
      "rows of fewer customers are left out"},
     {"workers", CTM__OPTION_INT32, SELECTION(workers), "0", "threads", NULL, 0, 64, "threads; 0: one a processor"},
+    {"identities_as_of", CTM__OPTION_TIME, SELECTION(identities_as_of), NULL, NULL, NULL, 0, 0,
+     "who was whom, as links were known by then; as they are now unless said"},
 };
 const size_t ctm__selection_option_count = CTM__COUNT(ctm__selection_options);
 

@@ -294,5 +294,22 @@ class Customers(Entries):
         if status != lib.CTM_OK:
             self._store._raise(status)
 
+    def unlink(self, customer: str, *, kind: str | None = None) -> None:
+        """Say that this identity is a customer of its own: what linked it with others no longer holds.
+
+        The others stay together. Links stay known with their dates: ``identities_as_of=`` asks as of then.
+
+        Parameters
+        ----------
+        customer : str
+            Value of the identity.
+        kind : str, optional
+            Kind of the identity, "id" unless said.
+        """
+        keep = [_call.text(kind), _call.text(customer)]
+        status = lib.ctm_customer_unlink(self._store._open(), keep[0], keep[1])
+        if status != lib.CTM_OK:
+            self._store._raise(status)
+
 
 _attributes = attributes

@@ -47,6 +47,8 @@ class Measures:
         Rows of fewer customers are left out.
     workers : int
         Threads, one a processor unless said.
+    identities_as_of : datetime, date, str or int
+        Who was whom, as the store had been told by then; as it is told now unless said. Frames have no such dates.
     progress : callable or bool
         Called as ``progress(stage, done, total)``; return False to stop. True: a line on stderr.
     """
