@@ -241,6 +241,27 @@ def test_customers_of_several_kinds_are_one():
     assert store.frequency()["customers"] == [1]
 
 
+def test_links_are_taken_back_and_asked_as_of():
+    store = ctm.open()
+    for at, customer in enumerate(("a", "b", "c")):
+        store.record(customer=customer, time=at, touchpoint="x")
+    apart = dt.datetime.now(UTC)
+    clock.sleep(0.01)
+    store.customers.link("a", "b", "c")
+    joined = dt.datetime.now(UTC)
+    clock.sleep(0.01)
+    store.customers.unlink("a")
+    assert store.frequency()["customers"] == [2]
+    assert len(store.timeline("a")) == 1 and len(store.timeline("c")) == 2
+    assert store.frequency(identities_as_of=apart)["customers"] == [3]
+    assert store.frequency(identities_as_of=joined)["customers"] == [1]
+    assert len(store.timeline("b", identities_as_of=joined)) == 3
+    store.customers.link("c", "a")
+    assert store.frequency()["customers"] == [1]
+    with pytest.raises(ctm.UnknownError, match="email 'a'"):
+        store.customers.unlink("a", kind="email")
+
+
 # ---- times ----------------------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ static ctm_status ask_held(ctm_store *store, const ctm__measure *measure, const 
   ctm__query *query = NULL;
   ctm_status status;
   CTM__TRY(ctm__query_parse(env, measure, json, store->time_zone_path, &query));
-  CTM__TRY(ctm__snapshot_begin(store, CTM_NO_TIME, progress, progress_data, &snapshot));
+  CTM__TRY(ctm__snapshot_begin(store, query->selection.identities_as_of, progress, progress_data, &snapshot));
   if (measure == &ctm__timeline_measure) {
     status = ctm__timeline_run(env, store, query, snapshot, result);
   } else {

@@ -54,7 +54,7 @@ ctm_status ctm_state_feed(ctm_state *state, ctm_store *store, ctm_error *error) 
     ctm_last_error(store, error);
     return status;
   }
-  status = ctm__snapshot_begin(store, CTM_NO_TIME, NULL, NULL, &snapshot);
+  status = ctm__snapshot_begin(store, state->query->selection.identities_as_of, NULL, NULL, &snapshot);
   if (status == CTM_OK) {
     status = take_zone_path(state, snapshot->time_zone_path);
     if (status == CTM_OK) status = ctm__state_feed_snapshot(&state->env, state, snapshot, NULL, NULL);
