@@ -637,8 +637,19 @@ ctm_status ctm__slab_runs(ctm__env *env, ctm__slab *slab, size_t first, size_t l
       lengths = NULL;
     }
     if (b.in.at != b.in.end) return damaged_block(env, slab, p.block);
+    if (lengths == NULL) { /* which of them begin a run cannot be foreseen: no branch asks for it */
+      int64_t before = made > 0 ? identities[made - 1] : ~values[p.from];
+      for (size_t i = p.from; i < p.from + p.rows; i++) {
+        identities[made] = values[i];
+        starts[made] = (uint32_t)(at + i);
+        made += values[i] != before;
+        before = values[i];
+      }
+      row += p.rows;
+      continue;
+    }
     for (size_t i = 0; i < count && at < row + p.rows; i++) {
-      size_t end = at + (lengths != NULL ? (size_t)lengths[i] : 1);
+      size_t end = at + (size_t)lengths[i];
       if (end > row && (made == 0 || identities[made - 1] != values[i])) {
         identities[made] = values[i];
         starts[made++] = (uint32_t)CTM__MAX(at, row);

@@ -310,8 +310,6 @@ out:
 ctm_status ctm__engine_column(ctm__env *env, ctm__engine *engine, int64_t id, size_t length, uint64_t mark,
                               ctm__bytes **bytes) {
   ctm_status status = CTM_OK;
-  ctm__env own; /* what is kept is the engine's, whoever asks first */
-  ctm__env_init(&own, &engine->env.alloc);
   *bytes = NULL;
   ctm__mutex_lock(engine->reading);
   engine->cache->clock += length;
@@ -319,8 +317,7 @@ ctm_status ctm__engine_column(ctm__env *env, ctm__engine *engine, int64_t id, si
   if (*bytes != NULL)
     ctm__bytes_keep(*bytes);
   else
-    status = read_column(&own, engine, id, length, mark, bytes);
-  if (status != CTM_OK) env->error = own.error;
+    status = read_column(env, engine, id, length, mark, bytes);
   ctm__mutex_unlock(engine->reading);
   return status;
 }

@@ -49,8 +49,7 @@ ctm_status ctm__engine_new(ctm__env *env, const char *path, const char *vfs, int
 void ctm__engine_keep(ctm__engine *engine);
 void ctm__engine_drop(ctm__engine *engine); /* NULL is fine; any thread */
 /* The store closes, under its mutex: statements are finalized, db forgotten (the caller closes it), the cache emptied.
- */
-/* A store in memory goes on for as long as a result needs it: true, and the connection is the engine's from now on. */
+ * A store in memory goes on for as long as a result needs it: true, and the connection is the engine's from now on. */
 bool ctm__engine_sleep(ctm__engine *engine);
 /* For a result whose store may be closed: takes the store's mutex (CTM_INVALID inside a callback of that store) and,
  * where the store is closed, opens the file again, read-only, until the end; CTM_STALE when there is no file any more.

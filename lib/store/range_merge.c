@@ -156,43 +156,86 @@ static ctm_status merge_pieces(ctm__env *env, ctm__range_reader *reader, size_t 
   return merge_streams(env, reader, count, out);
 }
 
-/* The rows of the list's next identity that are in time. */
-static ctm__range_segment take(const ctm__range_reader *reader, const ctm__range_list *list, size_t at) {
-  uint32_t start = reader->id_starts[at], end = reader->id_starts[at + 1];
-  if (list->trim) {
-    while (start < end && reader->time[start] < reader->first_time) start++;
-    while (start < end && reader->time[end - 1] > reader->last_time) end--;
+/* Of pieces of lists that are to be trimmed what is in time. */
+static size_t trim(ctm__range_reader *reader, size_t count, uint64_t *rows) {
+  const int64_t *time = reader->time;
+  size_t kept = 0;
+  *rows = 0;
+  for (size_t i = 0; i < count; i++) {
+    ctm__range_segment piece = reader->pieces[i];
+    if (reader->lists[reader->piece_lists[i]].trim) {
+      uint32_t start = piece.start, end = start + piece.count;
+      while (start < end && time[start] < reader->first_time) start++;
+      while (start < end && time[end - 1] > reader->last_time) end--;
+      piece = (ctm__range_segment){start, end - start};
+    }
+    if (piece.count == 0) continue;
+    *rows += piece.count;
+    reader->pieces[kept] = piece;
+    reader->piece_lists[kept++] = reader->piece_lists[i];
   }
-  return (ctm__range_segment){start, end - start};
+  return kept;
+}
+
+/* One piece behind the other. */
+static ctm_status append_pieces(ctm__env *env, ctm__range_reader *reader, size_t count, size_t apart) {
+  size_t n = reader->segment_count;
+  GROW(env, reader, segments, segments_room, n + count);
+  for (size_t i = 0; i < count; i++) {
+    ctm__range_segment piece = reader->pieces[i], *last = reader->segments + n - 1;
+    if (n > apart && last->start + last->count == piece.start)
+      last->count += piece.count;
+    else
+      reader->segments[n++] = piece;
+  }
+  reader->segment_count = n;
+  return CTM_OK;
+}
+
+/* Each list ends with an identity that is none. Which lists have an identity cannot be foreseen: all of them give a
+ * piece, and what is none is written over by the next. */
+static size_t next_pieces(ctm__range_reader *reader, size_t count, int64_t least, int64_t *next, uint64_t *rows) {
+  const int64_t *ids = reader->ids;
+  const uint32_t *starts = reader->id_starts;
+  int64_t *heads = reader->heads, after = INT64_MAX;
+  size_t *ats = reader->ats, *piece_lists = reader->piece_lists, pieces = 0;
+  ctm__range_segment *piece = reader->pieces;
+  uint64_t sum = 0;
+  for (size_t i = 0; i < count; i++) {
+    size_t at = ats[i], hit = heads[i] == least;
+    uint32_t start = starts[at], length = starts[at + 1] - start;
+    piece[pieces] = (ctm__range_segment){start, length};
+    piece_lists[pieces] = i;
+    pieces += hit;
+    sum += length & (0 - (uint64_t)hit);
+    ats[i] = at += hit;
+    heads[i] = ids[at];
+    after = CTM__MIN(after, ids[at]);
+  }
+  *next = after;
+  *rows = sum;
+  return pieces;
 }
 
 ctm_status ctm__range_merge_lists(ctm__env *env, ctm__range_reader *reader, bool separate, bool skip) {
   const ctm__who *who = reader->source.who;
   size_t count = reader->list_count;
+  bool trimmed = false;
+  int64_t least = INT64_MAX, next;
   outlet out = {&reader->segments, &reader->segment_count, &reader->segments_room, 0};
   for (size_t i = 0; i < count; i++) {
-    reader->ats[i] = reader->lists[i].first;
-    reader->heads[i] = reader->ids[reader->lists[i].first];
+    const ctm__range_list *list = reader->lists + i;
+    reader->ats[i] = list->first;
+    reader->heads[i] = reader->ids[list->first];
+    reader->ids[list->first + list->count] = INT64_MAX; /* there are far fewer */
+    trimmed |= list->trim;
+    least = CTM__MIN(least, reader->heads[i]);
   }
-  for (;;) {
-    int64_t least = INT64_MAX; /* no identity: there are far fewer */
-    for (size_t i = 0; i < count; i++) least = CTM__MIN(least, reader->heads[i]);
-    if (least == INT64_MAX) break;
-    size_t pieces = 0;
-    uint64_t rows = 0;
-    for (size_t i = 0; i < count; i++) {
-      if (reader->heads[i] != least) continue;
-      const ctm__range_list *list = reader->lists + i;
-      size_t at = reader->ats[i]++;
-      reader->heads[i] = at + 1 < list->first + list->count ? reader->ids[at + 1] : INT64_MAX;
-      ctm__range_segment piece = take(reader, list, at);
-      if (piece.count == 0) continue;
-      rows += piece.count;
-      reader->pieces[pieces] = piece;
-      reader->piece_lists[pieces++] = i;
-    }
+  for (; least != INT64_MAX; least = next) {
+    uint64_t rows;
+    size_t pieces = next_pieces(reader, count, least, &next, &rows), n = reader->histories;
+    if (trimmed) pieces = trim(reader, pieces, &rows);
     if (pieces == 0 || (skip && ctm__range_root(who, least) != least)) continue;
-    size_t n = reader->histories;
     GROW(env, reader, customers, customers_room, n + 1);
     GROW(env, reader, starts, starts_room, n + 2);
     reader->customers[n] = least;
@@ -201,12 +244,8 @@ ctm_status ctm__range_merge_lists(ctm__env *env, ctm__range_reader *reader, bool
       GROW(env, reader, segments_of, segments_of_room, n + 2);
       reader->segments_of[n] = out.apart = reader->segment_count;
     }
-    ctm_status status = CTM_OK;
-    if (pieces == 1 || in_order(reader, pieces))
-      for (size_t i = 0; i < pieces && status == CTM_OK; i++)
-        status = emit(env, &out, reader->pieces[i].start, reader->pieces[i].count);
-    else
-      status = merge_pieces(env, reader, pieces, &out);
+    ctm_status status = in_order(reader, pieces) ? append_pieces(env, reader, pieces, out.apart)
+                                                 : merge_pieces(env, reader, pieces, &out);
     if (status != CTM_OK) return status;
     reader->rows += rows;
     reader->histories++;

@@ -39,7 +39,7 @@ out:
 }
 
 static ctm_status room_for_ids(ctm__env *env, ctm__range_reader *reader, size_t more) {
-  size_t needed = reader->ids_used + more + 1;
+  size_t needed = reader->ids_used + more + 2; /* the merge looks one item further */
   int64_t *ids = ctm__grow(env, reader->ids, &reader->ids_room, needed, sizeof *ids);
   if (ids == NULL) return CTM_NOMEM;
   reader->ids = ids;
