@@ -164,9 +164,9 @@ def test_customers(shape):
     )
     if shape != "rows":
         store.compact()
-    store.customers.set("C4", age=77)
-    store.customers.set("alone", segment="named")
-    store.customers.link({"id": "C5", "email": "c6@example.com"})
+    store.customers.define("C4", attributes={"age": 77})
+    store.customers.define("alone", segment="named")
+    store.customers.link("C5", ("email", "c6@example.com"))
     found = store.sql("select customer, kind, identities, segment, age from ctm_customers").rows()
     ages = {row["id"]: row["age"] for row in rows} | {"C4": 77}
     expected = []
