@@ -597,7 +597,7 @@ int main(void) {
   suite_add_tcase(suite, cases);
   tcase_add_checked_fixture(cases, make_place, remove_place);
   tcase_set_timeout(cases, 120);
-  tcase_add_loop_test(cases, test_undo, 0, 2);
+  tcase_add_loop_test(cases, test_undo, 0, 2 * SHAPES);
   tcase_add_loop_test(cases, test_no_bytes_left, 0, 2 * SHAPES);
   tcase_add_test(cases, test_runs_left_empty);
   tcase_add_loop_test(cases, test_order_goes_on, 0, SHAPES);
