@@ -472,6 +472,8 @@ static void apply(file *f, const damage *d) {
   { what, NULL, SET, -1, name, integer, real, text }
 #define JOURNAL_GONE "DELETE FROM texts; DELETE FROM interactions;"
 #define LAST_RUN "(SELECT max(id) FROM runs)"
+#define AGES \
+  "(SELECT min(v.id) FROM customer_values v JOIN attributes a ON of_customer AND code = attribute AND name = 'age')"
 #define LAST_SLAB "(SELECT max(id) FROM slabs)"
 
 static const damage damages[] = {
@@ -580,21 +582,21 @@ static const damage damages[] = {
     SQL("what it was written with",
         "UPDATE identity_blocks SET run = 99 WHERE kind = 'email';"
         "DELETE FROM identity_history; DELETE FROM identity_links"),
-    SQL("what it was written with", "UPDATE customer_values SET run = 99 WHERE id = 1"),
-    SQL("number of rows is impossible", "UPDATE customer_values SET rows = 0 WHERE id = 1"),
-    SQL("another number of rows", "UPDATE customer_values SET rows = rows + 1 WHERE id = 1"),
-    SQL("its load does not exist", "UPDATE customer_values SET load = 9 WHERE id = 1"),
-    SQL("attribute is not in the catalogue", "UPDATE customer_values SET attribute = 99 WHERE id = 1"),
+    SQL("what it was written with", "UPDATE customer_values SET run = 99 WHERE id = " AGES),
+    SQL("number of rows is impossible", "UPDATE customer_values SET rows = 0 WHERE id = " AGES),
+    SQL("another number of rows", "UPDATE customer_values SET rows = rows + 1 WHERE id = " AGES),
+    SQL("its load does not exist", "UPDATE customer_values SET load = 9 WHERE id = " AGES),
+    SQL("attribute is not in the catalogue", "UPDATE customer_values SET attribute = 99 WHERE id = " AGES),
     SQL("of another type than",
         "UPDATE customer_values SET attribute = (SELECT code FROM attributes WHERE of_customer"
-        " AND name = 'town') WHERE id = 1"),
-    SQL("its segments are of another kind", "UPDATE customer_values SET attribute = -1 WHERE id = 1"),
+        " AND name = 'town') WHERE id = " AGES),
+    SQL("its segments are of another kind", "UPDATE customer_values SET attribute = -1 WHERE id = " AGES),
     SQL("a segment is not in the catalogue", "DELETE FROM customer_segment; DELETE FROM segments WHERE code > 0"),
-    SQL("its order was never given", "UPDATE customer_values SET sequence = 1000000 WHERE id = 1"),
-    SQL("customer_values 1, bytes",
+    SQL("its order was never given", "UPDATE customer_values SET sequence = 1000000 WHERE id = " AGES),
+    SQL(", bytes: ",
         "UPDATE customer_values SET bytes = orders || x'00' WHERE id = -1;"
-        "UPDATE customer_values SET bytes = CAST(substr(bytes, 1, 80) AS BLOB) WHERE id = 1"),
-    SQL("its identities are of another kind", "UPDATE customer_values SET identities = orders WHERE id = 1"),
+        "UPDATE customer_values SET bytes = CAST(substr(bytes, 1, 80) AS BLOB) WHERE id = " AGES),
+    SQL("its identities are of another kind", "UPDATE customer_values SET identities = orders WHERE id = " AGES),
     SQL("has attributes, but does not exist",
         "UPDATE customer_attributes SET identity = 9999 WHERE identity = 1"
         " AND attribute = 0"),
