@@ -13,24 +13,31 @@
 /* ---- a store's life -----------------------------------------------------------------------------------------------
  */
 
-typedef enum unit { FIRST, SECOND, BATCH, LOAD, LAST, UNITS } unit;
-static const char *const unit_touchpoints[UNITS] = {"first", "second", "batch", "load", "last"};
-static const int64_t unit_rows[UNITS] = {1, 1, 5, 20, 1};
+typedef enum unit { FIRST, SECOND, BATCH, LOAD, LAST, MORE, MISTAKE, GONE, UNITS } unit;
+static const char *const unit_touchpoints[UNITS] = {"first", "second", "batch",   "load",
+                                                    "last",  "more",   "mistake", "gone"};
+static const int64_t unit_rows[UNITS] = {1, 1, 5, 20, 1, 40, 30, 5};
+typedef enum knowledge { UNSURE, RECORDED, TAKEN_BACK } knowledge; /* of an unsure unit all is there, or nothing */
 
 typedef struct life {
   ctm_store *store;
   ctm_error error;
-  bool told[UNITS]; /* that it is recorded */
-  bool aged;        /* a customer's age is known, so that it can be asked for */
+  knowledge told[UNITS];
+  bool aged; /* a customer's age is known, so that it can be asked for */
   char *answers;
 } life;
 
 static char place[64], path[100];
+static bool tiny; /* slabs and runs of a few rows; and a life with compacting, undoing and forgetting in it */
 
 static ctm_status begin(life *l) {
   ctm_open_options options = CTM_OPEN_OPTIONS_INIT;
   options.vfs = FAULT_VFS_NAME;
   options.busy_timeout_ms = 0;
+  if (tiny) {
+    options.slab_rows = options.block_rows = options.journal_rows = 16;
+    options.run_rows = 32;
+  }
   return ctm_open(path, &options, &l->store, &l->error);
 }
 
@@ -51,34 +58,60 @@ static ctm_interaction row_of(unit u, int number) {
 static ctm_status record(life *l, unit u) {
   ctm_interaction row = row_of(u, 0);
   ctm_status status = ctm_record(l->store, &row);
-  if (status == CTM_OK) l->told[u] = true;
+  if (status == CTM_OK) l->told[u] = RECORDED;
   return status;
 }
 
-static ctm_status record_batch(life *l) {
+static ctm_status record_batch(life *l, unit u) {
   ctm_recorder *recorder = NULL;
   ctm_status status = ctm_recorder_new(l->store, &recorder);
-  for (int i = 0; i < unit_rows[BATCH] && status == CTM_OK; i++) {
-    ctm_interaction row = row_of(BATCH, i);
+  for (int i = 0; i < unit_rows[u] && status == CTM_OK; i++) {
+    ctm_interaction row = row_of(u, i);
+    if (u == GONE) row.customer = "gone";
     status = ctm_recorder_add(recorder, &row);
   }
   if (status == CTM_OK) status = ctm_recorder_commit(recorder);
-  if (status == CTM_OK) l->told[BATCH] = true;
+  if (status == CTM_OK) l->told[u] = RECORDED;
   ctm_recorder_free(recorder);
   return status;
 }
 
-static ctm_status load(life *l) {
-  char csv[4000] = "customer,time,touchpoint,key,channel,score,plan\n";
+static ctm_status load(life *l, unit u) {
+  char csv[8000] = "customer,time,touchpoint,key,channel,score,plan\n";
   static const char *const attributes[] = {"plan"};
   ctm_load_options options = CTM_LOAD_OPTIONS_INIT;
   ctm_status status;
   options.attributes = attributes;
   options.attribute_count = 1;
-  for (int i = 0; i < unit_rows[LOAD]; i++)
-    sprintf(csv + strlen(csv), "C%d,2025-06-%02d,load,k%d,phone,%d,%s\n", i % 6, i + 1, i, i % 11, i % 2 ? "gold" : "");
-  status = ctm_load_bytes(l->store, csv, strlen(csv), "rows.csv", &options, NULL);
-  if (status == CTM_OK) l->told[LOAD] = true;
+  for (int i = 0; i < unit_rows[u]; i++)
+    sprintf(csv + strlen(csv), "C%d,2025-%02d-%02d,%s,k%d,phone,%d,%s\n", i % (u == LOAD ? 6 : 11),
+            u == MISTAKE ? 3 : 6, i % 30 + 1, unit_touchpoints[u], i, i % 11, i % 2 ? "gold" : "");
+  status = ctm_load_bytes(l->store, csv, strlen(csv), unit_touchpoints[u], &options, NULL);
+  if (status == CTM_OK) l->told[u] = RECORDED;
+  return status;
+}
+
+/* All loads of the mistaken rows; it may have been loaded by a life that ended before it could undo. */
+static ctm_status undo(life *l) {
+  ctm_result *loads = NULL;
+  ctm_status status = ctm_list(l->store, "loads", &loads);
+  l->told[MISTAKE] = UNSURE;
+  for (int64_t i = 0; i < ctm_result_rows(loads) && status == CTM_OK; i++) {
+    if (strcmp(ctm_result_text(loads, i, ctm_result_find(loads, "source")), unit_touchpoints[MISTAKE]) == 0 &&
+        ctm_result_is_null(loads, i, ctm_result_find(loads, "undone")))
+      status = ctm_load_undo(l->store, ctm_result_int(loads, i, ctm_result_find(loads, "load")));
+  }
+  ctm_result_free(loads);
+  if (status == CTM_OK) l->told[MISTAKE] = TAKEN_BACK;
+  return status;
+}
+
+/* Who is forgotten stays so, also when the file could not be written anew. */
+static ctm_status forget(life *l) {
+  ctm_status status = ctm_erase(l->store, NULL, "gone");
+  l->told[GONE] = UNSURE;
+  if (status == CTM_UNKNOWN) status = CTM_OK;
+  if (status == CTM_OK) l->told[GONE] = TAKEN_BACK;
   return status;
 }
 
@@ -105,7 +138,11 @@ static ctm_status ask(life *l) {
   return status;
 }
 
-enum { STEPS = 14 };
+enum { STEPS = 14, TINY_STEPS = 24, CLOSING = 7, OPENING = 8 };
+
+static int steps(void) {
+  return tiny ? TINY_STEPS : STEPS;
+}
 
 static ctm_status step(life *l, int number) {
   ctm_attribute age = {"age", CTM_TYPE_INT, 40, 0, NULL};
@@ -120,27 +157,47 @@ static ctm_status step(life *l, int number) {
     case 3:
       return record(l, SECOND);
     case 4:
-      return record_batch(l);
+      return record_batch(l, BATCH);
     case 5:
       status = ctm_customer_set(l->store, NULL, "C1", &age, 1, "named");
       l->aged |= status == CTM_OK;
       return status;
     case 6:
       return ask(l);
-    case 7: /* and everything is read from the file again */
+    case CLOSING: /* and everything is read from the file again */
       ctm_close(l->store);
       l->store = NULL;
       return CTM_OK;
-    case 8:
+    case OPENING:
       return begin(l);
     case 9:
       return ask(l);
     case 10:
-      return load(l);
+      return load(l, LOAD);
     case 11:
       return ctm_check(l->store);
     case 12:
       return record(l, LAST);
+    case 13:
+      return ask(l);
+    case 14:
+      return record_batch(l, GONE);
+    case 15:
+      return load(l, MORE);
+    case 16:
+      return load(l, MISTAKE);
+    case 17:
+      return ctm_compact(l->store, NULL, NULL);
+    case 18:
+      return ask(l);
+    case 19:
+      return undo(l);
+    case 20:
+      return ctm_check(l->store);
+    case 21:
+      return forget(l);
+    case 22:
+      return ctm_compact(l->store, NULL, NULL);
     default:
       return ask(l);
   }
@@ -163,7 +220,7 @@ static void wipe(void) {
 static char *undisturbed(void) {
   life l = {.store = NULL};
   wipe();
-  for (int i = 0; i < STEPS; i++)
+  for (int i = 0; i < steps(); i++)
     ck_assert_msg(step(&l, i) == CTM_OK, "step %d: %s", i, l.store ? ctm_message(l.store) : l.error.message);
   end(&l);
   return l.answers;
@@ -190,15 +247,17 @@ static void sound(const life *before, const char *expected, const char *where) {
   ck_assert_msg(ctm_check(l.store) == CTM_OK, "%s: checking afterwards: %s", where, ctm_message(l.store));
   for (int u = 0; u < UNITS; u++) {
     int64_t rows = rows_of(l.store, unit_touchpoints[u], where);
-    if (before->told[u])
+    if (before->told[u] == RECORDED)
       ck_assert_msg(rows == unit_rows[u], "%s: %s was told to be recorded: %d rows", where, unit_touchpoints[u],
                     (int)rows);
+    else if (before->told[u] == TAKEN_BACK)
+      ck_assert_msg(rows == 0, "%s: %s was told to be gone: %d rows", where, unit_touchpoints[u], (int)rows);
     else
       ck_assert_msg(rows == 0 || rows == unit_rows[u], "%s: a part of %s: %d rows", where, unit_touchpoints[u],
                     (int)rows);
   }
   end(&l);
-  for (int i = 0; i < STEPS; i++)
+  for (int i = 0; i < steps(); i++)
     ck_assert_msg(step(&l, i) == CTM_OK, "%s: step %d once more: %s", where, i,
                   l.store ? ctm_message(l.store) : l.error.message);
   end(&l);
@@ -212,10 +271,10 @@ static bool fits(ctm_status status) {
 
 /* Live until something fails; then, where only that one failed, it succeeds the next time. */
 static void live(life *l, bool again, const char *where) {
-  for (int i = 0; i < STEPS; i++) {
+  for (int i = 0; i < steps(); i++) {
     ctm_status status;
     long failed = fault.failed;
-    if (l->store == NULL && i > 0 && i != 7 && i != 8) continue; /* could not be opened */
+    if (l->store == NULL && i > 0 && i != CLOSING && i != OPENING) continue; /* could not be opened */
     status = step(l, i);
     if (status == CTM_OK) continue;
     ck_assert_msg(fault.failed > failed, "%s: step %d: %s without a fault: %s", where, i, ctm_status_name(status),
@@ -269,7 +328,7 @@ static void setup(void) {
   ck_assert_ptr_nonnull(mkdtemp(place));
   snprintf(path, sizeof path, "%s/store.ctm", place);
   fault_vfs_reset();
-  fault_vfs_no_shared = false;
+  fault_vfs_no_shared = tiny = false;
 }
 
 static void teardown(void) {
@@ -280,6 +339,19 @@ static void teardown(void) {
 
 START_TEST(test_each) {
   fail_each((fault_operation)_i, 0, 12, 7);
+}
+END_TEST
+
+/* Runs that are written, merged, rewritten, published; a file that is written anew. */
+START_TEST(test_each_tiny) {
+  tiny = true;
+  fail_each((fault_operation)_i, 0, 5, _i == FAULT_READ || _i == FAULT_WRITE || _i >= FAULT_LOCK ? 61 : 17);
+}
+END_TEST
+
+START_TEST(test_full_tiny) {
+  tiny = true;
+  fail_each(FAULT_WRITE, 13 /* SQLITE_FULL */, 5, 43);
 }
 END_TEST
 
@@ -297,18 +369,18 @@ START_TEST(test_journal) {
 END_TEST
 
 /* Nothing that was written since the last sync survives, or some of it. */
-static void cut_everywhere(unsigned seed) {
+static void cut_everywhere(unsigned seed, long stride) {
   char *expected = undisturbed();
 
   char where[200];
-  for (long n = 1;; n += n < 12 ? 1 : 5) {
+  for (long n = 1;; n += n < 12 ? 1 : stride) {
     life l = {.store = NULL};
     long failed;
     wipe();
     fault_vfs_reset();
     snprintf(where, sizeof where, "power cut at %ld, seed %u", n, seed);
     fault = (fault_plan){.operation = FAULT_NONE, .fail_at = n, .power = true};
-    for (int i = 0; i < STEPS; i++)
+    for (int i = 0; i < steps(); i++)
       if (l.store != NULL || i == 0) (void)step(&l, i); /* after the cut nobody is told anything */
     end(&l);
     failed = fault.failed;
@@ -324,13 +396,19 @@ static void cut_everywhere(unsigned seed) {
 }
 
 START_TEST(test_power) {
-  cut_everywhere((unsigned)_i * 77);
+  cut_everywhere((unsigned)_i * 77, 5);
+}
+END_TEST
+
+START_TEST(test_power_tiny) {
+  tiny = true;
+  cut_everywhere((unsigned)_i * 77, 31);
 }
 END_TEST
 
 START_TEST(test_power_journal) {
   fault_vfs_no_shared = true;
-  cut_everywhere((unsigned)_i * 77);
+  cut_everywhere((unsigned)_i * 77, 5);
 }
 END_TEST
 
@@ -345,12 +423,15 @@ int main(void) {
   tcase_add_checked_fixture(c, setup, teardown);
   tcase_add_loop_test(c, test_each, 0, FAULT_OPERATIONS);
   tcase_add_test(c, test_full);
+  tcase_add_loop_test(c, test_each_tiny, 0, FAULT_OPERATIONS);
+  tcase_add_test(c, test_full_tiny);
   tcase_add_loop_test(c, test_journal, 0, 7);
   suite_add_tcase(s, c);
   c = tcase_create("power");
   tcase_set_timeout(c, 300);
   tcase_add_checked_fixture(c, setup, teardown);
   tcase_add_loop_test(c, test_power, 0, 3);
+  tcase_add_loop_test(c, test_power_tiny, 0, 2);
   tcase_add_loop_test(c, test_power_journal, 0, 3);
   suite_add_tcase(s, c);
   r = srunner_create(s);

@@ -122,6 +122,7 @@ typedef struct world {
   ctm_store *store; /* NULL: the call opens one */
   ctm_error error;
   const char *path;   /* of files; NULL: memory */
+  bool tiny;          /* slabs and runs of so few rows that the small world has many */
   ctm_result *source; /* what some calls start from */
   ctm_report *report;
   struct ArrowArrayStream stream;
@@ -149,6 +150,10 @@ static ctm_open_options open_options(void) {
 
 static ctm_status open_world(world *w) {
   ctm_open_options options = open_options();
+  if (w->tiny) {
+    options.slab_rows = options.block_rows = options.journal_rows = 16;
+    options.run_rows = 32;
+  }
   ctm_status status = ctm_open(w->path, &options, &w->store, &w->error);
   if (status != CTM_OK) MUST(w->store == NULL);
   return status;
@@ -215,10 +220,11 @@ typedef struct act {
   void (*ready)(world *w);     /* before every run in the same world; NULL: nothing to do */
   bool several;                /* calls: what those before the failed one did stays */
   bool changes;                /* the world: each run gets one of its own, and its facts are compared too */
+  bool forgiving;              /* part of the work may fail unseen and is done another time */
 } act;
 
 static void begin(const act *a, world *w) {
-  world kept = {.path = w->path, .question = w->question, .format = w->format};
+  world kept = {.path = w->path, .tiny = w->tiny, .question = w->question, .format = w->format};
   clear(w);
   *w = kept;
   a->prepare(w);
@@ -286,7 +292,7 @@ static void fail_each(const act *a, world *w, bool sqlite, long dense, long stri
         break;
       }
       met++;
-      if (status == CTM_OK && sqlite) {
+      if (status == CTM_OK && (sqlite || a->forgiving)) {
         tolerated++;
       } else {
         ck_assert_msg(status == CTM_NOMEM, "%s: %s, %s", where, ctm_status_name(status), told(w));
@@ -305,7 +311,7 @@ static void fail_each(const act *a, world *w, bool sqlite, long dense, long stri
       free(now);
     }
   }
-  ck_assert_msg(met > tolerated, "%s: no allocation failed", a->name);
+  ck_assert_msg(met > tolerated || (met > 0 && a->forgiving), "%s: no allocation failed", a->name);
   if (getenv("CTM_TEST_VERBOSE") != NULL) printf("%s: %ld failures, %ld tolerated\n", where, met, tolerated);
   free(expected);
   free(before);
@@ -654,6 +660,143 @@ static ctm_status run_state(world *w) {
   return status;
 }
 
+/* ---- interactions in columns --------------------------------------------------------------------------------------
+ */
+
+/* The small world in runs, several a window, with a journal behind them; two loads, the second one late. */
+static void load_many(world *w, int first, int64_t time) {
+  static char csv_of_many[20000];
+  ctm_load_options options = CTM_LOAD_OPTIONS_INIT;
+  static const char *const attributes[] = {"plan"}, *const of_customer[] = {"age"};
+  static const ctm_identity customer[] = {{"id", "customer"}, {"email", "email"}};
+  size_t n = (size_t)sprintf(csv_of_many, "customer,email,time,touchpoint,value,score,plan,age,segment,key,text\n");
+  ctm_status status;
+  for (int i = first; i < first + 60; i++)
+    n += (size_t)sprintf(csv_of_many + n, "C%d,%s,%lld,%s,%d,%s,%s,%d,%s,l%d,%s\n", i % 17,
+                         i % 20 == 3 ? "c3@example.org" : "", (long long)(time + CTM_HOURS(i * 7 % 600)),
+                         i % 4 ? "catalog" : "kiosk", i, i % 3 ? "" : "8", i % 2 ? "gold" : "silver", 20 + i % 40,
+                         i % 5 ? "" : "new", i, i % 6 ? "" : "so so");
+  options.attributes = attributes;
+  options.attribute_count = 1;
+  options.customer_attributes = of_customer;
+  options.customer_attribute_count = 1;
+  options.customer = customer;
+  options.customer_count = 2;
+  options.segment = "segment";
+  options.time_unit = "us";
+  ctm_report_free(w->report);
+  w->report = NULL;
+  status = ctm_load_bytes(w->store, csv_of_many, n, "many.csv", &options, &w->report);
+  ck_assert_msg(status == CTM_OK, "%s", ctm_message(w->store));
+}
+
+static void tiny_world(world *w) {
+  w->tiny = true;
+  small_world(w);
+  load_many(w, 0, CTM_DAYS(20010));
+  load_many(w, 60, CTM_DAYS(19990));
+  for (int i = 0; i < 9; i++) {
+    world_row r;
+    world_make(&r, 40 + i % 3, i);
+    ck_assert_int_eq(ctm_record(w->store, &r.row), CTM_OK);
+  }
+}
+
+static void tiny_compacted(world *w) {
+  tiny_world(w);
+  ck_assert_msg(ctm_compact(w->store, NULL, NULL) == CTM_OK, "%s", ctm_message(w->store));
+  for (int i = 0; i < 9; i++) {
+    world_row r;
+    world_make(&r, 50 + i % 3, i);
+    ck_assert_int_eq(ctm_record(w->store, &r.row), CTM_OK);
+  }
+}
+
+static void tiny_closed(world *w) {
+  tiny_compacted(w);
+  close_world(w);
+}
+
+static void tiny_empty(world *w) {
+  w->tiny = true;
+  empty_world(w);
+}
+
+static ctm_status run_compact(world *w) {
+  return ctm_compact(w->store, NULL, NULL);
+}
+
+/* Enough rows for a run of their own. */
+static ctm_status run_bulk(world *w) {
+  static char rows[10000];
+  ctm_status status;
+  size_t n = (size_t)sprintf(rows, "customer,time,touchpoint,plan,age,segment,stage,text,key\n");
+  for (int i = 0; i < 40; i++)
+    n += (size_t)sprintf(rows + n, "B%d,2025-03-%02dT10:00:00,%s,p%d,%d,%s,,%s,%s\n", i % 9, 1 + i % 28,
+                         i % 3 ? "cart" : "booth", i % 11, 30 + i % 9, i % 4 ? "new" : "", i % 5 ? "" : "well",
+                         i % 2 ? "twice" : "");
+  status = load(w, rows, n, "bulk.csv", true);
+  return status;
+}
+
+/* The row with which the journal is full: compacting may fail and is no failure of the recorder's. */
+static ctm_status run_fill(world *w) {
+  ctm_status status = CTM_OK;
+  for (int i = 0; i < 10 && status == CTM_OK; i++) {
+    world_row r;
+    world_make(&r, 60 + i % 4, i);
+    status = ctm_record(w->store, &r.row);
+  }
+  return status;
+}
+
+static ctm_status run_undo(world *w) {
+  return ctm_load_undo(w->store, 2);
+}
+
+/* Who is forgotten stays so when the file could not be written anew. */
+static ctm_status run_erase(world *w) {
+  ctm_status status = ctm_erase(w->store, NULL, "C3");
+  return status == CTM_UNKNOWN ? CTM_OK : status;
+}
+
+static ctm_status run_unlink(world *w) {
+  return ctm_customer_unlink(w->store, "email", "c3@example.org");
+}
+
+static ctm_status run_close(world *w) {
+  ctm_status status;
+  ctm_close(w->store);
+  w->store = NULL;
+  ours.fail_at = sqlites.fail_at = 0;
+  status = open_world(w);
+  ck_assert_msg(status == CTM_OK, "%s", w->error.message);
+  return status;
+}
+
+/* Everything is read from the file. */
+static ctm_status run_cold(world *w) {
+  ctm_status status = open_world(w);
+  if (status == CTM_OK) status = ctm_ask(w->store, w->question->measure, w->question->options, &w->result);
+  return status;
+}
+
+static ctm_status run_cold_timeline(world *w) {
+  ctm_status status = open_world(w);
+  if (status == CTM_OK) status = ctm_timeline(w->store, NULL, "email", "c3@example.org", 0, &w->result);
+  return status;
+}
+
+static ctm_status run_cold_sql(world *w) {
+  ctm_status status = open_world(w);
+  if (status == CTM_OK)
+    status = ctm_sql(w->store,
+                     "SELECT i.touchpoint, c.age, c.segment, count(*) AS n, sum(i.value) AS v, max(i.text) AS t"
+                     " FROM ctm_interactions i JOIN ctm_customers c ON c.customer = i.customer GROUP BY 1, 2, 3",
+                     NULL, NULL, &w->result);
+  return status;
+}
+
 /* ---- tests --------------------------------------------------------------------------------------------------------
  */
 
@@ -675,9 +818,9 @@ static void both(const act *a, const char *path, long dense, long stride, long s
 }
 
 START_TEST(test_open) {
-  static const act memory = {"open", nothing, run_open, close_world, false, false};
-  static const act file = {"open a new file", nothing, run_open, NULL, false, true};
-  static const act old = {"open a file", closed_world, run_reopen, close_world, false, false};
+  static const act memory = {"open", nothing, run_open, close_world, false, false, false};
+  static const act file = {"open a new file", nothing, run_open, NULL, false, true, false};
+  static const act old = {"open a file", closed_world, run_reopen, close_world, false, false, false};
   both(&memory, NULL, 1000, 1, 30, 41);
   both(&file, "new.ctm", 20, 1, 10, 97);
   both(&old, "old.ctm", 30, 7, 30, 41);
@@ -685,32 +828,32 @@ START_TEST(test_open) {
 END_TEST
 
 START_TEST(test_define) {
-  static const act define = {"define", empty_world, run_catalogue, NULL, true, true};
+  static const act define = {"define", empty_world, run_catalogue, NULL, true, true, false};
   both(&define, NULL, 40, 3, 10, 97);
 }
 END_TEST
 
 START_TEST(test_record) {
-  static const act acts[] = {{"record", small_world, run_record, NULL, false, true},
-                             {"link", small_world, run_link, NULL, false, true},
-                             {"recorder", small_world, run_recorder, NULL, false, true},
-                             {"customer", small_world, run_customer, NULL, false, true}};
+  static const act acts[] = {{"record", small_world, run_record, NULL, false, true, false},
+                             {"link", small_world, run_link, NULL, false, true, false},
+                             {"recorder", small_world, run_recorder, NULL, false, true, false},
+                             {"customer", small_world, run_customer, NULL, false, true, false}};
   for (size_t i = 0; i < sizeof acts / sizeof acts[0]; i++) both(&acts[i], NULL, 100, 1, 10, 17);
   both(&acts[0], "record.ctm", 100, 1, 5, 37);
 }
 END_TEST
 
 START_TEST(test_load) {
-  static const act acts[] = {{"csv", small_world, run_csv, NULL, false, true},
-                             {"jsonl", small_world, run_jsonl, NULL, false, true},
-                             {"arrow", prepare_arrow, run_arrow, another_stream, false, true}};
+  static const act acts[] = {{"csv", small_world, run_csv, NULL, false, true, false},
+                             {"jsonl", small_world, run_jsonl, NULL, false, true, false},
+                             {"arrow", prepare_arrow, run_arrow, another_stream, false, true, false}};
   for (size_t i = 0; i < sizeof acts / sizeof acts[0]; i++) both(&acts[i], NULL, 30, 3, 5, 23);
 }
 END_TEST
 
 START_TEST(test_frame) {
-  static const act rejections = {"rejections", loaded, run_rejections, NULL, false, false};
-  static const act frame = {"frame", nothing, run_frame, frame_again, false, false};
+  static const act rejections = {"rejections", loaded, run_rejections, NULL, false, false, false};
+  static const act frame = {"frame", nothing, run_frame, frame_again, false, false, false};
   world w = {.path = NULL};
   fail_each(&frame, &w, false, 40, 3);
   w = (world){.path = NULL};
@@ -719,7 +862,7 @@ START_TEST(test_frame) {
 END_TEST
 
 START_TEST(test_ask) {
-  static const act warm = {"ask", small_world, run_ask, NULL, false, false};
+  static const act warm = {"ask", small_world, run_ask, NULL, false, false, false};
   for (int i = 0; i < QUESTIONS; i++) {
     world w = {.question = &questions[i]};
     fail_each(&warm, &w, false, 10, 7);
@@ -729,7 +872,7 @@ END_TEST
 
 /* The columns are made anew from the journal each time. */
 START_TEST(test_ask_anew) {
-  static const act cold = {"ask anew", small_world, run_ask, forget, false, false};
+  static const act cold = {"ask anew", small_world, run_ask, forget, false, false, false};
   static const int some[] = {0, 10, 17};
   for (size_t i = 0; i < sizeof some / sizeof some[0]; i++) {
     world w = {.question = &questions[some[i]]};
@@ -741,13 +884,13 @@ START_TEST(test_ask_anew) {
 END_TEST
 
 START_TEST(test_tell) {
-  static const act acts[] = {{"typed", small_world, run_typed, NULL, false, false},
-                             {"timeline", small_world, run_timeline, NULL, false, false},
-                             {"list", small_world, run_list, NULL, false, false},
-                             {"info", small_world, run_info, NULL, false, false},
-                             {"check", small_world, run_check, NULL, false, false},
-                             {"backup", small_world, run_backup, NULL, false, false}};
-  static const act describing = {"describe", nothing, run_describe, NULL, false, false};
+  static const act acts[] = {{"typed", small_world, run_typed, NULL, false, false, false},
+                             {"timeline", small_world, run_timeline, NULL, false, false, false},
+                             {"list", small_world, run_list, NULL, false, false, false},
+                             {"info", small_world, run_info, NULL, false, false, false},
+                             {"check", small_world, run_check, NULL, false, false, false},
+                             {"backup", small_world, run_backup, NULL, false, false, false}};
+  static const act describing = {"describe", nothing, run_describe, NULL, false, false, false};
   world w = {.path = NULL};
   for (size_t i = 0; i < sizeof acts / sizeof acts[0]; i++) {
     w = (world){.path = NULL};
@@ -763,9 +906,9 @@ START_TEST(test_tell) {
 END_TEST
 
 START_TEST(test_result) {
-  static const act acts[] = {{"format", answered, run_format, NULL, false, false},
-                             {"arrow", answered, run_export, NULL, false, false},
-                             {"customers", answered, run_members, NULL, false, false}};
+  static const act acts[] = {{"format", answered, run_format, NULL, false, false, false},
+                             {"arrow", answered, run_export, NULL, false, false, false},
+                             {"customers", answered, run_members, NULL, false, false, false}};
   static const char *const formats[] = {"text", "html", "csv", "json"};
   for (size_t i = 0; i < 6; i++) {
     world w = {.format = formats[i % 4]};
@@ -775,12 +918,63 @@ START_TEST(test_result) {
 END_TEST
 
 START_TEST(test_state) {
-  static const act a = {"state", small_world, run_state, NULL, false, false};
+  static const act a = {"state", small_world, run_state, NULL, false, false, false};
   for (int i = 0; i < QUESTIONS; i++) {
     world w = {.question = &questions[i]};
     if (strcmp(questions[i].measure, "timeline") == 0) continue; /* has no state */
     fail_each(&a, &w, false, 40, 5);
   }
+}
+END_TEST
+
+START_TEST(test_compact) {
+  static const act compact = {"compact", tiny_world, run_compact, NULL, false, true, false};
+  static const act fill = {"a full journal", tiny_compacted, run_fill, NULL, true, true, true};
+  static const act closing = {"close", tiny_compacted, run_close, NULL, false, true, true};
+  both(&compact, NULL, 20, 29, 10, 97);
+  both(&compact, "compact.ctm", 10, 67, 5, 197);
+  both(&closing, "close.ctm", 10, 17, 5, 97);
+  for (int i = 0; i < 2; i++) {
+    world w = {.path = NULL};
+    fail_each(&fill, &w, i == 1, 10, i == 1 ? 97 : 41);
+  }
+}
+END_TEST
+
+START_TEST(test_bulk) {
+  static const act bulk = {"bulk load", tiny_world, run_bulk, NULL, false, true, false};
+  static const act first = {"first bulk load", tiny_empty, run_bulk, NULL, false, true, false};
+  both(&first, NULL, 20, 23, 10, 97);
+  both(&bulk, NULL, 10, 41, 10, 97);
+  both(&bulk, "bulk.ctm", 10, 67, 5, 197);
+}
+END_TEST
+
+START_TEST(test_take_back) {
+  static const act acts[] = {{"undo", tiny_compacted, run_undo, NULL, false, true, false},
+                             {"undo what is not compacted", tiny_world, run_undo, NULL, false, true, false},
+                             {"unlink", tiny_compacted, run_unlink, NULL, false, true, false}};
+  static const act erase = {"erase", tiny_compacted, run_erase, NULL, true, true, false};
+  for (size_t i = 0; i < sizeof acts / sizeof acts[0]; i++) both(&acts[i], NULL, 10, 37, 5, 97);
+  both(&erase, NULL, 10, 37, 5, 97);
+  both(&erase, "erase.ctm", 10, 67, 5, 197);
+}
+END_TEST
+
+START_TEST(test_cold) {
+  static const act asking = {"ask from the file", tiny_closed, run_cold, close_world, false, false, false};
+  static const act timeline = {
+      "timeline from the file", tiny_closed, run_cold_timeline, close_world, false, false, false};
+  static const act sql = {"sql from the file", tiny_closed, run_cold_sql, close_world, false, false, false};
+  static const int some[] = {1, 7, 10, 16, 17};
+  for (size_t i = 0; i < sizeof some / sizeof some[0]; i++) {
+    for (int sqlite = 0; sqlite < 2; sqlite++) {
+      world w = {.path = file_in("cold.ctm"), .question = &questions[some[i]]};
+      fail_each(&asking, &w, sqlite == 1, 10, sqlite == 1 ? 97 : 23);
+    }
+  }
+  both(&timeline, "timeline.ctm", 20, 11, 10, 53);
+  both(&sql, "sql.ctm", 20, 23, 10, 53);
 }
 END_TEST
 
@@ -809,6 +1003,10 @@ int main(void) {
   add(s, "tell", test_tell);
   add(s, "result", test_result);
   add(s, "state", test_state);
+  add(s, "compact", test_compact);
+  add(s, "bulk", test_bulk);
+  add(s, "take back", test_take_back);
+  add(s, "cold", test_cold);
   r = srunner_create(s);
   srunner_set_fork_status(r, CK_NOFORK);
   srunner_run_all(r, CK_NORMAL);
