@@ -3,6 +3,7 @@
  * answer that an undisturbed one gives. */
 #include <check.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,18 +15,18 @@
  */
 
 static struct {
-  long made;    /* while armed */
-  long fail_at; /* this one fails; 0: not armed */
-  bool later;   /* and every later one */
-  long failed;
+  atomic_long made; /* while armed; workers count, too */
+  long fail_at;     /* this one fails; 0: not armed */
+  bool later;       /* and every later one */
+  atomic_long failed;
 } ours, sqlites;
 
 static bool refused(bool sqlite) {
   if (sqlite ? sqlites.fail_at == 0 : ours.fail_at == 0) return false;
-  long number = sqlite ? ++sqlites.made : ++ours.made;
+  long number = 1 + atomic_fetch_add(sqlite ? &sqlites.made : &ours.made, 1);
   bool fails = sqlite ? number == sqlites.fail_at || (sqlites.later && number > sqlites.fail_at)
                       : number == ours.fail_at || (ours.later && number > ours.fail_at);
-  if (fails) (*(sqlite ? &sqlites.failed : &ours.failed))++;
+  if (fails) atomic_fetch_add(sqlite ? &sqlites.failed : &ours.failed, 1);
   return fails;
 }
 
@@ -57,12 +58,12 @@ void *__wrap_realloc(void *memory, size_t bytes) {
 
 /* The stores' allocator: what it gives is no block of malloc's, so that memory given back to the wrong one shows. */
 enum { LEAD = 16 };
-static long live;
+static atomic_long live;
 
 static void *allocate(void *data, size_t bytes) {
   char *memory = malloc(bytes + LEAD);
   if (memory == NULL) return NULL;
-  ++*(long *)data;
+  atomic_fetch_add((atomic_long *)data, 1);
   memset(memory, 0x5a, LEAD);
   return memory + LEAD;
 }
@@ -74,7 +75,7 @@ static void *reallocate(void *data, void *memory, size_t bytes) {
 }
 
 static void release(void *data, void *memory) {
-  --*(long *)data;
+  atomic_fetch_sub((atomic_long *)data, 1);
   MUST(((char *)memory)[-1] == 0x5a);
   ((char *)memory)[-1] = 0;
   free((char *)memory - LEAD);
@@ -280,8 +281,7 @@ static void fail_each(const act *a, world *w, bool sqlite, long dense, long stri
         free(before);
         before = facts(w->store);
       }
-      memset(&ours, 0, sizeof ours);
-      memset(&sqlites, 0, sizeof sqlites);
+      ours.made = ours.failed = sqlites.made = sqlites.failed = 0;
       ours.later = sqlites.later = later;
       *(sqlite ? &sqlites.fail_at : &ours.fail_at) = n;
       w->error = (ctm_error){0};
