@@ -70,21 +70,7 @@ def test_an_interaction(path):
 
 def opened(path):
     """With sizes so small that some hundred interactions cross every border."""
-    from ctm import _store
-    from ctm._store import ffi, lib
-
-    keep = []
-    options = _store._open_options(keep, read_only=False, create=None, busy_timeout=5.0, vfs=None)
-    options.slab_rows, options.block_rows, options.run_rows, options.journal_rows = 32, 16, 100, 40
-    out, error = ffi.new("ctm_store **"), ffi.new("ctm_error *")
-    assert lib.ctm_open(str(path).encode(), options, out, error) == lib.CTM_OK, ffi.string(error.message)
-    return ctm.Store(out[0])
-
-
-def compact(store):
-    from ctm._store import ffi, lib
-
-    assert lib.ctm_compact(store._pointer, ffi.NULL, ffi.NULL) == lib.CTM_OK
+    return ctm.open(path, slab_rows=32, block_rows=16, run_rows=100, journal_rows=40)
 
 
 def some(r, rows, prefix="C"):
@@ -173,7 +159,7 @@ def test_a_whole_store(tmp_path, seed):
     store = opened(path)
     record(store, r, 120)
     same(store, path)
-    compact(store)
+    store.compact()
     with sqlite3.connect(path) as db:
         assert db.execute("select count(*) from interactions").fetchone() == (0,)
         assert db.execute("select count(*) from slabs").fetchone()[0] > 3
@@ -186,7 +172,7 @@ def test_a_whole_store(tmp_path, seed):
     same(store, path)
     for known in ({"size": 3}, {"town": "Rom", "age": 4}, {"town": None}):
         store.customers.define(f"C{r.randrange(25)}", attributes=known, segment="vip")
-    compact(store)
+    store.compact()
     same(store, path)
     store.load_undo(first)
     same(store, path)
@@ -194,9 +180,38 @@ def test_a_whole_store(tmp_path, seed):
     reading = same(store, path)
     assert not any(value == "C3" for _, value in reading.identities.values())
     record(store, r, 50)
-    compact(store)
+    store.compact()
     same(store, path)
     store.close()
     store = opened(path)
     same(store, path)
+    store.close()
+
+
+def test_codes_that_others_took(tmp_path):
+    """While a load runs, somebody else brings names that the catalogue had not: the load's run maps its codes."""
+    path, r = tmp_path / "shop.ctm", random.Random(1)
+    store, other = opened(path), opened(path)
+    record(store, r, 30)
+    taken = []
+
+    def progress(*_):
+        if not taken:
+            taken.append(1)
+            other.record(customer="C1", time=DAY, touchpoint="kiosk", channel="booth", attributes={"lamp": True})
+
+    file = tmp_path / "rows.csv"
+    lines = ["customer;time;touchpoint;channel;colour"]
+    lines += [f"D{i % 30};{20_000 * DAY + i};{r.choice(('tent', 'stall'))};fair;red" for i in range(20_000)]
+    file.write_text("\n".join(lines), encoding="utf-8")
+    store.load(file, delimiter=";", time_unit="us", attributes=["colour"], progress=progress)
+    assert taken
+    with sqlite3.connect(path) as db:
+        assert db.execute("select count(*) from runs where codes is not null").fetchone()[0] > 0
+    same(store, path)
+    store.compact()
+    same(store, path)
+    with sqlite3.connect(path) as db:
+        assert db.execute("select count(*) from runs where codes is not null").fetchone() == (0,)
+    other.close()
     store.close()
