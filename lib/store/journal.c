@@ -426,6 +426,8 @@ ctm_status ctm__journal_add(ctm_store *store, const ctm_interaction *row, const 
     if (c.customer != NULL) CTM__TRY(ctm__identity(store, c.kind, c.customer, false, &identity));
     if (c.touchpoint >= 0 && (identity > 0 || c.customer == NULL))
       CTM__TRY(ctm__journal_duplicate(store, identity, row->time, c.touchpoint, c.key, &found));
+    if (!found && c.touchpoint >= 0 && (identity > 0 || c.customer == NULL))
+      CTM__TRY(ctm__settled_duplicate(store, identity, row->time, c.touchpoint, c.key, &found));
     if (found) {
       if (duplicate != NULL) *duplicate = true;
       goto out;

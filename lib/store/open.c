@@ -230,6 +230,7 @@ static void free_store(ctm_store *store, bool inherited) {
     if (store->reader != NULL) sqlite3_close_v2(store->reader);
     if (store->db != NULL) sqlite3_close_v2(store->db);
   }
+  ctm__settled_keys_free(store);
   ctm__identities_free(store);
   ctm__catalogue_free(&env, &store->catalogue);
   ctm__snapshot_drop(store->snapshot);
@@ -404,6 +405,7 @@ void ctm_close(ctm_store *store) {
     ctm__write_rollback(store);
     ctm__compact_on_close(store);
     ctm__statements_free(store, true);
+    ctm__settled_keys_free(store);
     ctm__snapshot_drop(store->snapshot);
     store->snapshot = NULL;
     if (ctm__engine_sleep(store->engine)) store->db = NULL;

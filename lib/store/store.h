@@ -51,6 +51,7 @@ struct ctm_store {
   int64_t count, count_generation, count_data_version; /* ctm_count's last answer; generation -1: none */
   ctm__writer scratch;                                 /* attributes being encoded */
   int64_t attribute_sequence;                          /* of the last customer attribute set; -1: to be read */
+  struct ctm__settled_keys *settled_keys;              /* how keys in runs are looked for; NULL: not yet */
   int64_t sequence;                                    /* of the last interaction; -1: to be read */
   int64_t compacted;                                   /* the journal has no numbers up to this, when last looked */
 };
@@ -167,10 +168,14 @@ typedef struct ctm__row_extra {
 } ctm__row_extra;
 ctm_status ctm__journal_add(ctm_store *store, const ctm_interaction *row, const ctm__row_extra *extra /* or NULL */,
                             bool *duplicate /* or NULL */);
+/* Is an interaction with this key in a run? Inside a transaction. */
+ctm_status ctm__settled_duplicate(ctm_store *store, int64_t identity, int64_t time, int32_t touchpoint, int64_t key,
+                                  bool *found);
+void ctm__settled_keys_free(ctm_store *store);
 bool ctm__data_error(ctm_status status);
 /* The next number in the order of recording, inside a write transaction. Whoever gives it to anything but a row of the
- * journal, or is about to take rows away from there, keeps what was given (`sequence` or more; 0: all that was), so that
- * it is never given again. */
+ * journal, or is about to take rows away from there, keeps what was given (`sequence` or more; 0: all that was), so
+ * that it is never given again. */
 ctm_status ctm__sequence_next(ctm_store *store, int64_t *sequence);
 ctm_status ctm__sequence_keep(ctm_store *store, int64_t sequence);
 /* A load's number and its line in the table of loads. */
