@@ -585,6 +585,7 @@ START_TEST(test_who) {
       ck_assert_int_eq(number, now[i]);
     }
   }
+  OKS(store, ctm_check(store));
   int64_t start[PEOPLE + 1];
   for (int64_t i = 0; i <= PEOPLE; i++) start[i] = i;
   who_is(store, 0, start, PEOPLE);
@@ -653,6 +654,31 @@ START_TEST(test_double_leaves_whole) {
   OKS(store, ctm__identity(store, NULL, "B", false, &again));
   OKS(store, ctm__identity_root(store, again, &again));
   ck_assert_int_ne(root, again);
+  OKS(store, ctm_check(store));
+  ctm_close(store);
+}
+END_TEST
+
+/* Who was between two others is erased, before or after leaving: what is left of the history is still one. */
+START_TEST(test_erased_between) {
+  ctm_store *store = opened(NULL);
+  ctm__who *who;
+  for (int i = 0; i < 5; i++) record(store, (const char *[]){"A", "B", "C", "D", "E"}[i], i + 1, "web");
+  OKS(store, ctm_customer_link(store, (ctm_identity[]){{NULL, "A"}, {NULL, "C"}}, 2));
+  OKS(store, ctm_customer_link(store, (ctm_identity[]){{NULL, "B"}, {NULL, "C"}}, 2));
+  OKS(store, ctm_customer_link(store, (ctm_identity[]){{NULL, "D"}, {NULL, "C"}}, 2));
+  OKS(store, ctm_customer_unlink(store, NULL, _i ? "A" : "C"));
+  OKS(store, ctm_erase(store, NULL, _i ? "A" : "C"));
+  OKS(store, ctm_check(store));
+  for (int now = 0; now < 2; now++) { /* the three others are together, as the history says too */
+    OKS(store, ctm__who_read(&store->env, store->db, now ? CTM_NO_TIME : INT64_MAX, &who));
+    ck_assert_uint_eq(who->group_count, 1);
+    ck_assert_int_eq(who->roots[0], _i ? 2 : 1);
+    ck_assert_uint_eq(who->starts[1], 2);
+    ck_assert_int_eq(who->members[0], _i ? 3 : 2);
+    ck_assert_int_eq(who->members[1], 4);
+    ctm__who_drop(who);
+  }
   ctm_close(store);
 }
 END_TEST
@@ -774,6 +800,7 @@ int main(void) {
   tcase_add_test(tests, test_unlink_words);
   tcase_add_test(tests, test_history_goes_on);
   tcase_add_loop_test(tests, test_double_leaves_whole, 0, 2);
+  tcase_add_loop_test(tests, test_erased_between, 0, 2);
   tcase_add_test(tests, test_damaged_links);
   tcase_add_test(tests, test_no_memory);
   suite_add_tcase(suite, tests);
