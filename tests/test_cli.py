@@ -272,6 +272,10 @@ def test_info_check_doctor_backup(run, shop, tmp_path):
     run("backup", shop, "copy.ctm")
     assert run("nps", "copy.ctm", "-f", "csv").out == run("nps", shop, "-f", "csv").out
     assert "exists" in run("backup", shop, "copy.ctm", code=2).err
+    nps = run("nps", shop, "-f", "csv").out
+    run("compact", shop)
+    assert run("nps", shop, "-f", "csv").out == nps
+    assert json.loads(run("info", shop, "-f", "json").out)["journal_rows"] == "0"
     import sqlite3
 
     connection = sqlite3.connect(tmp_path / "copy.ctm")

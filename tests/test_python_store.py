@@ -856,6 +856,32 @@ def test_backup_and_check(store, tmp_path):
         store.backup(tmp_path / "copy.ctm")
 
 
+def test_compact(tmp_path):
+    path = tmp_path / "a.ctm"
+    with ctm.open(path, slab_rows=16, block_rows=16, run_rows=64, journal_rows=10_000, cache_bytes=-1) as store:
+        for i in range(200):
+            store.record(customer=f"C{i % 7}", time=i // 3, touchpoint=f"t{i % 3}", value=i)
+        before = store.frequency(by="touchpoint").rows()
+        timeline = store.timeline("C3").rows()
+        assert store.info()["journal_rows"] == "200"
+        told = []
+        with pytest.raises(ctm.CancelledError):
+            store.compact(progress=lambda *_: False)
+        assert store.info()["journal_rows"] == "200"
+        store.compact(progress=lambda *step: told.append(step))
+        assert told and all(stage == "compact" and 0 <= done <= total for stage, done, total in told)
+        facts = store.info()
+        assert facts["journal_rows"] == "0" and facts["slab_interactions"] == "200"
+        assert store.frequency(by="touchpoint").rows() == before
+        assert store.timeline("C3").rows() == timeline
+        store.check()
+    with ctm.open(path, read_only=True) as store, pytest.raises(ctm.ReadOnlyError):
+        store.compact()
+    for wrong in ({"slab_rows": 3}, {"block_rows": 100}, {"journal_rows": 1}, {"run_rows": -1}, {"cache_bytes": -2}):
+        with pytest.raises(ctm.InvalidError, match=next(iter(wrong))):
+            ctm.open(**wrong)
+
+
 def test_a_damaged_file_is_told(tmp_path):
     path = tmp_path / "a.ctm"
     with ctm.open(path) as store:

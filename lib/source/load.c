@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "bulk.h"
+#include "compact.h"
 #include "json.h"
 #include "mapping.h"
 #include "source.h"
@@ -450,6 +451,7 @@ ctm_status ctm__load(ctm_store *store, ctm__rows *rows, const ctm_load_options *
                              &l.report->load, &l.report->loaded, &l.report->duplicates));
   l.report->overlaps = ctm__bulk_marked(l.bulk, CTM__LOCAL_OVERLAP);
   l.report->gaps = ctm__bulk_marked(l.bulk, CTM__LOCAL_GAP);
+  ctm__compact_after_load(store);
 out:
   if (report != NULL && (status == CTM_OK || status == CTM_DATA)) {
     *report = l.report;
