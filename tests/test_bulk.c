@@ -158,7 +158,11 @@ static char *dump(ctm_store *store) {
   OK(ctm__identities_each(&env, db, see_identity, &p));
   OK(ctm__runs_read(&env, db, &runs));
   OK(ctm__journal_read(&env, db, k, INT64_MAX, NULL, NULL, NULL, &journal));
-  ctm__source source = {store->engine, runs, journal, NULL, k->attribute_type, k->attributes.count};
+  ctm__source source = {.engine = store->engine,
+                        .runs = runs,
+                        .journal = journal,
+                        .attribute_type = k->attribute_type,
+                        .attribute_count = k->attributes.count};
   for (int32_t a = 0; a < k->attributes.count; a++) columns[10 + a] = CTM__COLUMN_ATTRIBUTES + a;
   OK(ctm__range_reader_new(&env, &source, columns, 10 + (size_t)k->attributes.count, 0, &reader));
   for (int64_t first = 1; first <= p.highest; first += 7) {

@@ -19,11 +19,11 @@ static void teardown(void) {
   remove_place();
 }
 
-static const char *touchpoint_at(const ctm__snapshot *s, size_t row) {
+static const char *touchpoint_at(ctm__snapshot *s, size_t row) {
   return ctm__dictionary_text(&s->catalogue.touchpoints, table_of(store, s)->touchpoint[row]);
 }
 
-static const char *label_of(const ctm__snapshot *s, size_t customer) {
+static const char *label_of(ctm__snapshot *s, size_t customer) {
   return ctm__dictionary_text(table_of(store, s)->labels, table_of(store, s)->customer_label[customer]);
 }
 

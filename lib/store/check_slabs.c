@@ -29,10 +29,11 @@ typedef struct looking {
 } looking;
 
 void ctm__column_name(const ctm__catalogue *catalogue, int32_t column, char name[CTM__COLUMN_NAME]) {
-  static const char *const names[] = {"identity", "time", "touchpoint", "channel", "value", "survey", "score",
-                                      "about",    "case", "key",        "load",    "text",  "flags"};
+  static const char *const names[CTM__COLUMN_ATTRIBUTES] = {"identity", "time",  "touchpoint", "channel", "value",
+                                                            "survey",   "score", "about",      "case",    "key",
+                                                            "load",     "text",  "flags"};
   int32_t attribute = column - CTM__COLUMN_ATTRIBUTES;
-  if (column >= 0 && (size_t)column < CTM__COUNT(names))
+  if (column >= 0 && column < CTM__COLUMN_ATTRIBUTES && names[column] != NULL)
     snprintf(name, CTM__COLUMN_NAME, "%s", names[column]);
   else if (attribute >= 0 && attribute < catalogue->attributes.count)
     snprintf(name, CTM__COLUMN_NAME, "attribute '%.100s'", ctm__dictionary_text(&catalogue->attributes, attribute));
