@@ -74,20 +74,31 @@ static ctm_status damaged(ctm__env *env, const char *what) {
   return ctm__fail(env, CTM_CORRUPT, "the store is damaged: %s", what);
 }
 
+enum { FAR = 58 }; /* no time is 2^58 µs from 1970: differences of those that are nearer fit an int64 */
+
 /* Signs instead of comparisons: those the compiler makes many at once of. */
-static bool times_within(const int64_t *time, size_t rows, int64_t low, int64_t high) {
-  uint64_t bad = 0;
-  for (size_t i = 0; i < rows; i++) bad |= ((uint64_t)time[i] - (uint64_t)low) | ((uint64_t)high - (uint64_t)time[i]);
-  return bad >> 63 == 0;
+/* Rising within histories, all between low and high? Time may fall only where a history begins. */
+static bool in_order(const int64_t *time, const uint64_t *starts, size_t histories, int64_t low, int64_t high) {
+  size_t rows = (size_t)starts[histories];
+  uint64_t far = (uint64_t)time[0] + (UINT64_C(1) << FAR), falls = 0, allowed = 0;
+  bool within = true;
+  for (size_t i = 1; i < rows; i++) {
+    far |= (uint64_t)time[i] + (UINT64_C(1) << FAR);
+    falls += ((uint64_t)time[i] - (uint64_t)time[i - 1]) >> 63;
+  }
+  for (size_t h = 0; h < histories; h++) {
+    int64_t first = time[starts[h]], last = time[starts[h + 1] - 1];
+    within &= (first >= low) & (last <= high);
+    allowed += h > 0 && first < time[starts[h] - 1];
+  }
+  return within && falls == allowed && far >> (FAR + 1) == 0;
 }
 
-/* Does time rise within histories? It may fall only where one begins. All are known to lie within the same years. */
-static bool in_order(const int64_t *time, const uint64_t *starts, size_t histories) {
-  size_t rows = (size_t)starts[histories];
-  uint64_t falls = 0, allowed = 0;
-  for (size_t i = 1; i < rows; i++) falls += ((uint64_t)time[i] - (uint64_t)time[i - 1]) >> 63;
-  for (size_t h = 1; h < histories; h++) allowed += time[starts[h]] < time[starts[h] - 1];
-  return falls == allowed;
+/* Rows of nobody, in any order. */
+static bool within_all(const int64_t *time, size_t rows, int64_t low, int64_t high) {
+  bool within = true;
+  for (size_t i = 0; i < rows; i++) within &= (time[i] >= low) & (time[i] <= high);
+  return within;
 }
 
 /* ---- slots ------------------------------------------------------------------------------------------------------- */
@@ -158,8 +169,7 @@ ctm_status ctm__batches_read(ctm__env *env, ctm__batches *s, int64_t low, int64_
   CTM__TRY(ctm__range_read(env, s->reader, low, high, &range));
   if (range.rows == 0) goto out;
   CTM__TRY(take_customers(env, s, &range));
-  if (!times_within(range.time, range.rows, snapshot->min_time, snapshot->max_time) ||
-      !in_order(range.time, range.starts, range.histories))
+  if (!in_order(range.time, range.starts, range.histories, snapshot->min_time, snapshot->max_time))
     return damaged(env, "interactions are not in order");
   CTM__TRY(fill(env, s, &range));
   *batch = (ctm__batch){.histories = range.histories,
@@ -178,7 +188,7 @@ ctm_status ctm__batches_nobody(ctm__env *env, ctm__batches *s, size_t piece, ctm
   memset(batch, 0, sizeof *batch);
   CTM__TRY(ctm__range_nobody(env, s->reader, piece, &range, end));
   if (*end || range.rows == 0) goto out;
-  if (!times_within(range.time, range.rows, snapshot->min_time, snapshot->max_time))
+  if (!within_all(range.time, range.rows, snapshot->min_time, snapshot->max_time))
     return damaged(env, "interactions are not in order");
   CTM__TRY(fill(env, s, &range));
   s->whole[0] = 0;

@@ -1,7 +1,7 @@
 /* All batches of a scan, filtered, to workers. */
 #include "scan.h"
 
-enum { BATCH_ROWS = 1 << 16, RANGE_ROWS = 1 << 16 };
+enum { BATCH_ROWS = 1 << 16, RANGE_ROWS = 1 << 14, MOST_SHARES = 6 };
 
 typedef struct run {
   ctm__env *env;
@@ -233,12 +233,14 @@ static void deal_table(run *r) {
   if (t->rows > t->known_rows) r->batches++; /* the rows of nobody are one more, behind the customers */
 }
 
-/* Some slabs' worth, but not thousands of ranges. */
+/* So many that what is decoded stays near the processor, more where each range is gathered from many runs; of a small
+ * store some slabs' worth, but not thousands of ranges. */
 static size_t range_rows(const ctm__snapshot *s) {
-  size_t rows = s->runs->count > 0 ? (size_t)s->rows / 256 : RANGE_ROWS;
+  size_t most = CTM__MIN(s->runs->count + 1, MOST_SHARES) * RANGE_ROWS;
+  size_t rows = s->runs->count > 0 ? (size_t)s->rows / 256 : most;
   for (size_t r = 0; r < s->runs->count; r++)
     for (size_t i = 0; i < s->runs->run[r].slab_count; i++) rows = CTM__MAX(rows, s->runs->run[r].slabs[i].rows);
-  return CTM__MIN(rows, RANGE_ROWS);
+  return CTM__MIN(rows, most);
 }
 
 /* Customers are counted by whoever reads all of them first; from then on rows beyond the scan's times need not be read.
@@ -247,7 +249,7 @@ static ctm_status deal_store(run *r) {
   const ctm__snapshot *s = r->scan->snapshot;
   ctm_status status = ctm__range_plan(r->env, &r->scan->source, range_rows(s), &r->cuts, &r->ranges);
   if (status != CTM_OK) return status;
-  r->batches = r->ranges + ((size_t)s->nobody + RANGE_ROWS - 1) / RANGE_ROWS;
+  r->batches = r->ranges + ((size_t)s->nobody + BATCH_ROWS - 1) / BATCH_ROWS;
   r->push_times = r->filter_time && s->customers >= 0;
   if (r->push_times) r->filter_time = false;
   return CTM_OK;
