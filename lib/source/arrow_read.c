@@ -9,7 +9,8 @@ typedef struct arrow_rows {
   ctm__cell *cells;
   ctm__arrow_column *columns; /* of the batch */
   struct ArrowArray batch;
-  size_t at; /* next row of the batch */
+  size_t at;      /* next row of the batch */
+  int64_t before; /* rows before the batch */
 } arrow_rows;
 
 static void drop_batch(ctm__env *env, arrow_rows *r) {
@@ -19,36 +20,57 @@ static void drop_batch(ctm__env *env, arrow_rows *r) {
   r->at = 0;
 }
 
-static ctm_status next_row(ctm__env *env, ctm__rows *rows, const ctm__cell **cells, bool *end, int32_t *bad_column) {
-  arrow_rows *r = (arrow_rows *)rows;
-  ctm_status status = CTM_OK, bad = CTM_OK;
-  *cells = r->cells;
+static ctm_status next_batch(ctm__env *env, arrow_rows *r, bool *end) {
+  ctm_status status;
   *end = false;
-  *bad_column = -1;
-  while (r->batch.release == NULL || r->at >= (size_t)r->batch.length) {
+  do {
     drop_batch(env, r);
+    r->before = r->source.rows;
     status = ctm__arrow_source_next(env, &r->source, &r->batch, end);
     if (status == CTM_DATA) return env->error.status = CTM_FORMAT; /* no row to go on after: not one bad row */
     if (status != CTM_OK || *end) return status;
     for (size_t i = 0; i < r->source.columns; i++)
       if (r->used[i]) CTM__TRY(ctm__arrow_column_open(env, &r->source, &r->batch, i, &r->columns[i]));
-  }
-  rows->line++;
-  rows->done++;
-  for (size_t i = 0; i < r->source.columns; i++) {
-    if (!r->used[i]) continue;
-    status = ctm__arrow_cell(env, &r->columns[i], r->at, &r->cells[i]);
-    if (status == CTM_DATA && bad == CTM_OK) {
-      bad = status; /* its message stays: cells that are good leave none */
-      *bad_column = (int32_t)i;
-      break;
-    }
-    if (status != CTM_OK) goto out;
-  }
-  r->at++;
-  return bad;
+  } while (r->batch.length == 0);
 out:
   return status;
+}
+
+static ctm_status batch(ctm__env *env, ctm__rows *rows, const ctm__arrow_column **columns, size_t *length, bool *end) {
+  arrow_rows *r = (arrow_rows *)rows;
+  ctm_status status = next_batch(env, r, end);
+  *columns = r->columns;
+  *length = status == CTM_OK && !*end ? (size_t)r->batch.length : 0;
+  return status;
+}
+
+static ctm_status row_of(ctm__env *env, ctm__rows *rows, size_t row, const ctm__cell **cells, int32_t *bad_column) {
+  arrow_rows *r = (arrow_rows *)rows;
+  *cells = r->cells;
+  *bad_column = -1;
+  rows->line = r->before + (int64_t)row + 1;
+  for (size_t i = 0; i < r->source.columns; i++) {
+    ctm_status status;
+    if (!r->used[i]) continue;
+    status = ctm__arrow_cell(env, &r->columns[i], row, &r->cells[i]);
+    if (status == CTM_DATA) *bad_column = (int32_t)i; /* its message stays */
+    if (status != CTM_OK) return status;
+  }
+  return CTM_OK;
+}
+
+static ctm_status next_row(ctm__env *env, ctm__rows *rows, const ctm__cell **cells, bool *end, int32_t *bad_column) {
+  arrow_rows *r = (arrow_rows *)rows;
+  ctm_status status = CTM_OK;
+  *cells = r->cells;
+  *end = false;
+  *bad_column = -1;
+  if (r->batch.release == NULL || r->at >= (size_t)r->batch.length) {
+    status = next_batch(env, r, end);
+    if (status != CTM_OK || *end) return status;
+  }
+  rows->done++;
+  return row_of(env, rows, r->at++, cells, bad_column);
 }
 
 static void close_rows(ctm__env *env, ctm__rows *rows) {
@@ -83,6 +105,8 @@ ctm_status ctm__arrow_open(ctm__env *env, struct ArrowArrayStream *stream, const
   r->rows.name = name != NULL ? name : "frame";
   r->rows.typed = true;
   r->rows.next = next_row;
+  r->rows.batch = batch;
+  r->rows.row = row_of;
   r->rows.close = close_rows;
   *rows = &r->rows;
 out:

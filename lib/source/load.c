@@ -1,35 +1,13 @@
 /* Rows of any source into the store. They are read, checked and gathered beside it; then they come in at once. */
 #include <stdio.h>
 
-#include "bulk.h"
 #include "compact.h"
 #include "json.h"
-#include "mapping.h"
-#include "source.h"
+#include "load.h"
 
-enum { PROGRESS_ROWS = 16384, SNIFFED = 4096, PEEKED = 1 << 16 };
+enum { SNIFFED = 4096, PEEKED = 1 << 16 };
 
-typedef struct load {
-  ctm__bulk *bulk;
-  ctm_store *store; /* its staging store: the store's catalogue and what the load adds to it */
-  ctm__env *env;    /* of that */
-  ctm__rows *rows;
-  const ctm_load_options *options;
-  ctm__mapping mapping;
-  ctm_report *report;
-  /* of the row at hand */
-  ctm_interaction row;
-  ctm__row_extra extra;
-  ctm_identity *identities;
-  ctm_attribute *attributes, *customer_attributes;
-  ctm_type *attribute_type, *customer_attribute_type; /* what cells are read as; CTM_TYPE_NULL: their own type */
-  char *scratch;                                      /* texts that are not ready in the source */
-  size_t scratch_capacity, scratch_used;
-  size_t *uses; /* by column */
-  const ctm__cell *cells;
-  int32_t column; /* at which the row failed; -1: the whole row */
-  ctm__local_kind kind;
-} load;
+typedef ctm__loading load;
 
 /* ---- a row --------------------------------------------------------------------------------------------------------
  */
@@ -356,39 +334,65 @@ static ctm_status all_met(load *l) {
   return CTM_OK;
 }
 
+ctm_status ctm__load_row(load *l, ctm_status status) {
+  if (status == CTM_DATA) return reject(l, true);
+  if (status != CTM_OK) return status;
+  status = build_row(l);
+  if (status == CTM_OK) {
+    status = ctm__bulk_add(l->bulk, &l->row, &l->extra);
+    if (status != CTM_OK && ctm__data_error(status)) {
+      blame(l, status);
+      status = CTM_DATA;
+    }
+  }
+  if (status == CTM_DATA) return reject(l, false);
+  if (status == CTM_OK && l->kind != CTM__LOCAL_UNIQUE) status = ctm__bulk_mark(l->bulk, (uint8_t)l->kind);
+  return status;
+}
+
 static ctm_status load_rows(load *l) {
   ctm_status status = CTM_OK;
   bool any = false;
   for (int64_t count = 0;; count++) {
     bool end = false;
-    if (count % PROGRESS_ROWS == 0) CTM__TRY(tell(l));
+    if (count % CTM__LOAD_SLICE == 0) CTM__TRY(tell(l));
     status = l->rows->next(l->env, l->rows, &l->cells, &end, &l->column);
     if (status == CTM_OK && end) break;
     any = true;
-    if (status == CTM_DATA) {
-      CTM__TRY(reject(l, true));
-      continue;
-    }
-    if (status != CTM_OK) goto out;
-    status = build_row(l);
-    if (status == CTM_OK) {
-      status = ctm__bulk_add(l->bulk, &l->row, &l->extra);
-      if (status != CTM_OK && ctm__data_error(status)) {
-        blame(l, status);
-        status = CTM_DATA;
-      }
-    }
-    if (status == CTM_DATA) {
-      CTM__TRY(reject(l, false));
-      continue;
-    }
-    if (status != CTM_OK) goto out;
-    if (l->kind != CTM__LOCAL_UNIQUE) CTM__TRY(ctm__bulk_mark(l->bulk, (uint8_t)l->kind));
+    CTM__TRY(ctm__load_row(l, status));
     CTM__TRY(ctm__bulk_spill(l->bulk));
   }
   if (any) CTM__TRY(all_met(l));
   status = tell(l);
 out:
+  return status;
+}
+
+/* The same by columns. */
+static ctm_status load_columns(load *l) {
+  const ctm__arrow_column *columns;
+  ctm__load_columns *c = NULL;
+  size_t length, first;
+  bool end;
+  ctm_status status;
+  CTM__TRY(ctm__load_columns_new(l, &c));
+  CTM__TRY(tell(l));
+  for (int64_t count = 0;;) {
+    CTM__TRY(l->rows->batch(l->env, l->rows, &columns, &length, &end));
+    if (end) break;
+    for (first = 0; first < length;) {
+      size_t left = (size_t)(CTM__LOAD_SLICE - count % CTM__LOAD_SLICE), n = CTM__MIN(left, length - first);
+      CTM__TRY(ctm__load_columns_add(c, columns, first, n));
+      first += n;
+      count += (int64_t)n;
+      l->rows->done += (int64_t)n;
+      CTM__TRY(ctm__bulk_spill(l->bulk));
+      if (count % CTM__LOAD_SLICE == 0) CTM__TRY(tell(l));
+    }
+  }
+  status = tell(l);
+out:
+  ctm__load_columns_free(c);
   return status;
 }
 
@@ -419,7 +423,7 @@ static ctm_status gather(load *l) {
   CTM__TRY(check_names(l, false));
   CTM__TRY(check_names(l, true));
   CTM__TRY(attribute_types(l));
-  CTM__TRY(load_rows(l));
+  status = l->rows->batch != NULL ? load_columns(l) : load_rows(l);
 out:
   return status;
 }

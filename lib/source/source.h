@@ -18,6 +18,7 @@ typedef struct ctm__cell {
 /* A reader gives rows of cells in fixed columns. A row that is malformed is a CTM_DATA failure of next(), after which
  * reading goes on with the following row. */
 typedef struct ctm__rows ctm__rows;
+struct ctm__arrow_column; /* arrow_columns.h */
 struct ctm__rows {
   size_t columns;
   const char *const *names;
@@ -37,6 +38,11 @@ struct ctm__rows {
   ctm_status (*guess)(ctm__env *env, ctm__rows *rows, const bool *wanted, ctm_type *types);
   /* Only where the columns are not known beforehand, else NULL: whether the column has been met in any row so far. */
   bool (*met)(const ctm__rows *rows, size_t column);
+  /* Only of Arrow streams, else NULL: instead of next(), the columns of the next batch (those that are not used are
+   * all zero), and the cells of any of its rows as next() would give them, which sets `line`. */
+  ctm_status (*batch)(ctm__env *env, ctm__rows *rows, const struct ctm__arrow_column **columns, size_t *length,
+                      bool *end);
+  ctm_status (*row)(ctm__env *env, ctm__rows *rows, size_t row, const ctm__cell **cells, int32_t *bad_column);
 };
 
 /* Bytes of a file, plain or gzip, in pieces. */

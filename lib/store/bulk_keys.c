@@ -338,11 +338,8 @@ static ctm_status clash_of(ctm__bulk *b, ctm__range_reader *reader, sqlite3_stmt
   ctm_status status = CTM_OK;
   if (touchpoint < 0) return CTM_OK;
   if (kind != NULL && value != NULL) { /* recent: others may have made whom the load has under another number */
-    for (size_t i = 0; i < b->people.kind_count; i++) {
-      const ctm__bulk_kind *k = &b->people.kinds[i];
-      int32_t code = strcmp(k->name, kind) == 0 ? ctm__dictionary_find(&k->values, value, strlen(value)) : -1;
-      if (code >= 0 && b->people.person[k->local[code]].number != 0) identity = b->people.person[k->local[code]].number;
-    }
+    uint32_t local = ctm__bulk_person_find(&b->people, kind, value, strlen(value));
+    if (local != 0 && b->people.person[local].number != 0) identity = b->people.person[local].number;
   }
   for (size_t piece = 0; !*clash; piece++) {
     bool end = piece > 0;

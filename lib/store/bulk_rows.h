@@ -34,23 +34,24 @@ enum { /* columns that are not attributes */
 };
 
 /* Those whom rows speak of: local numbers 1, 2, 3… in order of first sight. */
-typedef struct ctm__bulk_kind {
-  char *name;
-  ctm__dictionary values;
-  uint32_t *local; /* by code of the value */
-  size_t capacity;
-} ctm__bulk_kind;
 typedef struct ctm__bulk_person {
-  uint32_t kind;
-  int32_t value;  /* code */
+  uint64_t at; /* of the value in `bytes` */
+  uint32_t length, kind;
   int64_t number; /* in the store; 0: not known yet */
   bool fresh;     /* the number was reserved for it */
 } ctm__bulk_person;
+typedef struct ctm__bulk_slot {
+  uint32_t hash, local; /* local 0: free */
+} ctm__bulk_slot;
 typedef struct ctm__bulk_people {
-  ctm__bulk_kind *kinds;
+  char **kinds;
   size_t kind_count, kind_capacity;
   ctm__bulk_person *person; /* by local number; 0 is nobody */
   size_t count, capacity;   /* count: numbers are below */
+  char *bytes;              /* values, NUL-terminated */
+  size_t length, bytes_capacity;
+  ctm__bulk_slot *slots;
+  size_t slot_count;
 } ctm__bulk_people;
 
 typedef struct ctm__bulk_link { /* the row's identity and this one are the same customer */
@@ -154,6 +155,11 @@ static inline bool ctm__bulk_has(const ctm__bulk_column *column, size_t row) {
 ctm_status ctm__bulk_kind_of(ctm__env *env, ctm__bulk_people *people, const char *kind, uint32_t *out);
 ctm_status ctm__bulk_person_of(ctm__env *env, ctm__bulk_people *people, uint32_t kind, const char *value, size_t length,
                                uint32_t *local);
+/* Of many; where the length is 0 nobody is meant, and nothing is written. */
+ctm_status ctm__bulk_persons_of(ctm__env *env, ctm__bulk_people *people, uint32_t kind, const char *const *values,
+                                const uint32_t *lengths, size_t count, uint32_t *locals);
+/* 0: not there. */
+uint32_t ctm__bulk_person_find(const ctm__bulk_people *people, const char *kind, const char *value, size_t length);
 const char *ctm__bulk_person_kind(const ctm__bulk_people *people, uint32_t local);
 const char *ctm__bulk_person_value(const ctm__bulk_people *people, uint32_t local);
 /* Their numbers in the store where they have some, from the local number `first` on. Inside a read transaction. */

@@ -24,10 +24,8 @@ static ctm_status write_identities(ctm__bulk *b) {
   count = 0;
   for (size_t i = 1; i < b->people.count; i++) {
     const ctm__bulk_person *p = &b->people.person[i];
-    const ctm__bulk_kind *k = &b->people.kinds[p->kind];
     if (!p->fresh) continue;
-    entries[count++] = (ctm__identity_entry){k->name, ctm__dictionary_text(&k->values, p->value),
-                                             (uint32_t)ctm__dictionary_length(&k->values, p->value), p->number};
+    entries[count++] = (ctm__identity_entry){b->people.kinds[p->kind], b->people.bytes + p->at, p->length, p->number};
   }
   status = ctm__identity_blocks_write(b->store, b->runs[0].run, entries, count);
   ctm__free(env, entries);

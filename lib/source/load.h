@@ -1,0 +1,44 @@
+/* A load while rows are read: what load.c (row by row) and load_columns.c (by columns) share. */
+#ifndef CTM_LOAD_H
+#define CTM_LOAD_H
+
+#include "arrow_columns.h"
+#include "bulk.h"
+#include "mapping.h"
+#include "source.h"
+
+enum { CTM__LOAD_SLICE = 16384 }; /* rows between two calls of the progress callback */
+
+typedef struct ctm__loading {
+  ctm__bulk *bulk;
+  ctm_store *store; /* its staging store: the store's catalogue and what the load adds to it */
+  ctm__env *env;    /* of that */
+  ctm__rows *rows;
+  const ctm_load_options *options;
+  ctm__mapping mapping;
+  ctm_report *report;
+  /* of the row at hand */
+  ctm_interaction row;
+  ctm__row_extra extra;
+  ctm_identity *identities;
+  ctm_attribute *attributes, *customer_attributes;
+  ctm_type *attribute_type, *customer_attribute_type; /* what cells are read as; CTM_TYPE_NULL: their own type */
+  char *scratch;                                      /* texts that are not ready in the source */
+  size_t scratch_capacity, scratch_used;
+  size_t *uses; /* by column */
+  const ctm__cell *cells;
+  int32_t column; /* at which the row failed; -1: the whole row */
+  ctm__local_kind kind;
+} ctm__loading;
+
+/* The row at hand (`cells`) into the bulk or, when it is bad, into the report; `status` is what reading it gave. */
+ctm_status ctm__load_row(ctm__loading *loading, ctm_status status);
+
+typedef struct ctm__load_columns ctm__load_columns;
+ctm_status ctm__load_columns_new(ctm__loading *loading, ctm__load_columns **columns);
+/* Rows first … first + count - 1 (at most CTM__LOAD_SLICE) of a batch. */
+ctm_status ctm__load_columns_add(ctm__load_columns *columns, const ctm__arrow_column *batch, size_t first,
+                                 size_t count);
+void ctm__load_columns_free(ctm__load_columns *columns); /* NULL is fine */
+
+#endif
