@@ -400,8 +400,15 @@ START_TEST(test_scores) {
           "survey \"half\" has answers: its kind and scale cannot change");
   refused("survey", "{\"name\": \"half\", \"kind\": \"ces\", \"max\": 5, \"min\": 0.5, \"step\": 0.5}", CTM_INVALID,
           "survey \"half\" has answers: its kind and scale cannot change");
+  ck_assert_int_eq(ctm_compact(store, NULL, NULL), CTM_OK);
+  refused("survey", "{\"name\": \"half\", \"min\": 1}", CTM_INVALID,
+          "survey \"half\" has answers: its kind and scale cannot change");
+  defined("survey", "{\"name\": \"unused\", \"kind\": \"csat\"}");
+  defined("survey", "{\"name\": \"unused\", \"kind\": \"ces\"}");
   defined("survey", "{\"name\": \"half\", \"kind\": \"csat\", \"better\": \"low\", \"top\": 4}");
-  lists(store, "surveys", "default|nps|0|10|1|high|2|-\nhalf|csat|0.5|5|0.5|low|4|-\ntenths|csat|0|1|0.1|high|2|-\n");
+  lists(store, "surveys",
+        "default|nps|0|10|1|high|2|-\nhalf|csat|0.5|5|0.5|low|4|-\ntenths|csat|0|1|0.1|high|2|-\n"
+        "unused|ces|1|7|1|high|3|-\n");
 }
 END_TEST
 

@@ -1,7 +1,7 @@
 /* Undoing loads, forgetting customers: what goes, what stays, what is left in the files. */
 #include "customer_values.h"
 #include "identity_blocks.h"
-#include "runs.h"
+#include "run_write.h"
 #include "store_support.h"
 
 /* Where interactions lie: as rows; in both, with the smallest slabs there can be; in both, with usual ones. */
@@ -505,6 +505,33 @@ START_TEST(test_busy) {
 }
 END_TEST
 
+/* A load that another process is writing may bring the customer along: what it wrote is not cleared away. */
+START_TEST(test_while_loading) {
+  const char *path = at("loading.ctm");
+  ctm_store *store = opened(path);
+  ctm__text owner = {0}, sql = {0};
+  record(store, "A-the-secret", 5, "web");
+  record(store, "B", 5, "web");
+  OKS(store, ctm__owner_name(&store->env, &owner));
+  OKS(store, ctm__text_addf(&store->env, &sql,
+                            "INSERT INTO runs(state, rank, load, window_low, window_high, rows, nobody, date_only,"
+                            " keyed, owner, touched) VALUES (0, 0, 0, 0, 1, 0, 0, 0, 0, '%s', %lld)",
+                            owner.data, (long long)ctm__now()));
+  raw(path, sql.data);
+  FAILS(CTM_BUSY, store, ctm_erase(store, NULL, "A-the-secret"), "is forgotten");
+  FAILS(CTM_BUSY, store, ctm_erase(store, NULL, NULL), "writing interactions");
+  ck_assert_int_eq(counted(store), 1);
+  raw(path, "UPDATE runs SET owner = NULL"); /* it has died */
+  OKS(store, ctm_erase(store, NULL, NULL));
+  ck_assert_int_eq(occurrences(path, "A-the-secret", 12), 0);
+  ck_assert_int_eq(number(store, "SELECT count(*) FROM runs"), 0);
+  OKS(store, ctm_check(store));
+  ctm__text_free(&store->env, &owner);
+  ctm__text_free(&store->env, &sql);
+  ctm_close(store);
+}
+END_TEST
+
 START_TEST(test_refused) {
   ctm_store *store = opened(at("refused.ctm"));
   ctm_error error;
@@ -604,6 +631,7 @@ int main(void) {
   tcase_add_loop_test(cases, test_numbers_are_not_given_again, 0, 2 * SHAPES);
   tcase_add_loop_test(cases, test_linked, 0, SHAPES);
   tcase_add_loop_test(cases, test_busy, 0, 2);
+  tcase_add_test(cases, test_while_loading);
   tcase_add_test(cases, test_refused);
   tcase_add_loop_test(cases, test_other_handles, 0, SHAPES);
   tcase_add_loop_test(cases, test_failing_memory, 0, 2);

@@ -3,6 +3,7 @@
 
 #include "catalogue_edit.h"
 #include "number.h"
+#include "range.h"
 
 static const double default_scales[3][2] = {{0, 10}, {1, 5}, {1, 7}}; /* by kind */
 
@@ -98,6 +99,46 @@ ctm_status ctm__catalogue_survey(ctm__env *env, ctm_store *store, const char *na
   return status;
 }
 
+static bool any_answer(const ctm__range *range, int32_t code) {
+  for (size_t i = 0; i < range->rows; i++)
+    if (range->vectors[0].codes[i] == code && !isnan(range->vectors[1].reals[i])) return true;
+  return false;
+}
+
+/* Among the interactions in slabs. */
+static ctm_status settled_answers(ctm_store *store, int32_t code, bool *answers) {
+  static const int32_t columns[] = {CTM__COLUMN_SURVEY, CTM__COLUMN_SCORE};
+  ctm__env *env = &store->env;
+  ctm__runs *runs = NULL;
+  ctm__range_reader *reader = NULL;
+  ctm__range range;
+  int64_t *cuts = NULL;
+  size_t ranges = 0;
+  bool end = false;
+  ctm_status status;
+  CTM__TRY(ctm__runs_read(env, store->db, &runs));
+  const ctm__source source = {.engine = store->engine,
+                              .runs = runs,
+                              .attribute_type = store->catalogue.attribute_type,
+                              .attribute_count = store->catalogue.attributes.count};
+  if (!ctm__runs_have(runs, CTM__COLUMN_SCORE)) goto out;
+  CTM__TRY(ctm__range_reader_new(env, &source, columns, 2, 0, &reader));
+  CTM__TRY(ctm__range_plan(env, &source, CTM__SLAB_ROWS, &cuts, &ranges));
+  for (size_t i = 0; i < ranges && !*answers; i++) {
+    CTM__TRY(ctm__range_read(env, reader, cuts[i], cuts[i + 1], &range));
+    *answers = any_answer(&range, code);
+  }
+  for (size_t piece = 0; !*answers && !end; piece++) {
+    CTM__TRY(ctm__range_nobody(env, reader, piece, &range, &end));
+    if (!end) *answers = any_answer(&range, code);
+  }
+out:
+  ctm__range_reader_free(env, reader);
+  ctm__free(env, cuts);
+  ctm__runs_drop(runs);
+  return status;
+}
+
 static ctm_status has_answers(ctm_store *store, int32_t code, bool *answers) {
   sqlite3_stmt *statement = NULL;
   ctm_status status;
@@ -109,6 +150,9 @@ static ctm_status has_answers(ctm_store *store, int32_t code, bool *answers) {
       *answers = table->survey[i] == code && !isnan(table->score[i]);
     return CTM_OK;
   }
+  if (store->engine == NULL) return CTM_OK; /* a load's catalogue: the store's own is asked when it is published */
+  CTM__TRY(settled_answers(store, code, answers));
+  if (*answers) return CTM_OK;
   CTM__TRY(
       ctm__prepare(store, "SELECT 1 FROM interactions WHERE survey = ?1 AND score IS NOT NULL LIMIT 1", &statement));
   CTM__TRY(ctm__bind_int(store, statement, 1, code));
