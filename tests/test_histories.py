@@ -37,7 +37,7 @@ from oracle.histories import (  # noqa: E402
 )
 from oracle.random_stores import MEASURES, call_arguments, define_catalogue, random_question  # noqa: E402
 
-HISTORIES = int(os.environ.get("CTM_TEST_HISTORIES", "120"))
+HISTORIES = int(os.environ.get("CTM_TEST_HISTORIES", "60"))
 PARTS = 4
 SHRINKING = float(os.environ.get("CTM_TEST_SHRINK", "40"))  # seconds
 LONGEST = 60  # seconds that a history may take
