@@ -20,7 +20,7 @@ static ctm_status ask_held(ctm_store *store, const ctm__measure *measure, const 
 out:
   ctm__query_free(env, query);
   ctm__snapshot_end(store, snapshot);
-  return status;
+  return ctm__snapshot_told(env, status);
 }
 
 ctm_status ctm_ask_progress(ctm_store *store, const char *measure, const char *options_json, ctm_progress progress,

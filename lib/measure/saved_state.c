@@ -59,6 +59,7 @@ ctm_status ctm_state_feed(ctm_state *state, ctm_store *store, ctm_error *error) 
     status = take_zone_path(state, snapshot->time_zone_path);
     if (status == CTM_OK) status = ctm__state_feed_snapshot(&state->env, state, snapshot, NULL, NULL);
     if (status != CTM_OK) store->env.error = state->env.error;
+    status = ctm__snapshot_told(&store->env, status);
   }
   ctm__snapshot_end(store, snapshot);
   if (status != CTM_OK && error != NULL) *error = store->env.error;

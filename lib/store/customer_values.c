@@ -192,16 +192,6 @@ ctm_status ctm__customer_values_delete(ctm_store *store, int64_t run) {
   return run_with(store, "DELETE FROM customer_values WHERE run = ?1", run, "deleting what is known of customers");
 }
 
-ctm_status ctm__customer_values_undo(ctm_store *store, int64_t load) {
-  static const char doing[] = "taking back what a load told of customers";
-  ctm_status status;
-  CTM__TRY(run_with(store, "DELETE FROM customer_attributes WHERE load = ?1", load, doing));
-  CTM__TRY(run_with(store, "DELETE FROM customer_segment WHERE load = ?1", load, doing));
-  CTM__TRY(run_with(store, "DELETE FROM customer_values WHERE run = 0 AND load = ?1", load, doing));
-out:
-  return status;
-}
-
 /* ---- pieces ---------------------------------------------------------------------------------------------------------
  */
 
@@ -688,5 +678,105 @@ ctm_status ctm__customer_values_forget(ctm_store *store, const int64_t *identiti
 out:
   ctm__free(env, found);
   ctm__free(env, sorted);
+  return status;
+}
+
+/* ---- undo -----------------------------------------------------------------------------------------------------------
+ */
+
+/* Numbers that a statement gives, with what belongs to each. */
+typedef struct listed {
+  int64_t id, attribute, sequence;
+} listed;
+
+static ctm_status list(ctm_store *store, sqlite3_stmt *s, listed **found, size_t *count) {
+  size_t capacity = 0;
+  ctm_status status = CTM_OK;
+  int code;
+  *found = NULL;
+  *count = 0;
+  while ((code = sqlite3_step(s)) == SQLITE_ROW) {
+    listed *grown = ctm__grow(&store->env, *found, &capacity, *count + 1, sizeof *grown);
+    if (grown == NULL) {
+      status = CTM_NOMEM;
+      goto out;
+    }
+    *found = grown;
+    grown[(*count)++] = (listed){sqlite3_column_int64(s, 0), sqlite3_column_int64(s, 1), sqlite3_column_int64(s, 2)};
+  }
+  if (code != SQLITE_DONE)
+    status = ctm__sqlite_fail(&store->env, store->db, code, "reading what is known of customers");
+out:
+  ctm__done(s);
+  return status;
+}
+
+/* What a piece of a load stood above goes, as rows do that are written over: undoing means the same for loads of every
+ * size. */
+static ctm_status uncover(ctm_store *store, const listed *above, const piece *p) {
+  static const char doing[] = "taking back what a load told of customers";
+  ctm__env *env = &store->env;
+  listed *below = NULL;
+  size_t count = 0;
+  sqlite3_stmt *s;
+  ctm_status status;
+  for (size_t i = 0; i < p->rows; i++) {
+    CTM__TRY(
+        ctm__prepare(store,
+                     above->attribute == CTM__SEGMENT
+                         ? "DELETE FROM customer_segment WHERE identity = ?1 AND sequence < ?2"
+                         : "DELETE FROM customer_attributes WHERE identity = ?1 AND sequence < ?2 AND attribute = ?3",
+                     &s));
+    sqlite3_bind_int64(s, 1, p->identity[i]);
+    sqlite3_bind_int64(s, 2, above->sequence);
+    if (above->attribute != CTM__SEGMENT) sqlite3_bind_int64(s, 3, above->attribute);
+    CTM__TRY(ctm__run(store, s, doing));
+  }
+  CTM__TRY(ctm__prepare(store,
+                        "SELECT id, attribute, sequence FROM customer_values WHERE run = 0 AND attribute = ?1"
+                        " AND sequence < ?2",
+                        &s));
+  sqlite3_bind_int64(s, 1, above->attribute);
+  sqlite3_bind_int64(s, 2, above->sequence);
+  CTM__TRY(list(store, s, &below, &count));
+  CTM__TRY(ctm__prepare(store, piece_sql, &s));
+  for (size_t i = 0; i < count; i++) {
+    piece under = {.id = below[i].id};
+    bool meets = false;
+    status = piece_open(env, s, &under);
+    for (size_t k = 0; status == CTM_OK && k < under.rows && !meets; k++)
+      meets = among(p->identity, p->rows, under.identity[k]);
+    if (meets) status = rewrite(store, &under, p->identity, p->rows);
+    piece_close(env, &under);
+    if (status != CTM_OK) goto out;
+  }
+out:
+  ctm__free(env, below);
+  return status;
+}
+
+ctm_status ctm__customer_values_undo(ctm_store *store, int64_t load) {
+  static const char doing[] = "taking back what a load told of customers";
+  ctm__env *env = &store->env;
+  listed *own = NULL;
+  size_t count = 0;
+  sqlite3_stmt *s;
+  ctm_status status;
+  CTM__TRY(run_with(store, "DELETE FROM customer_attributes WHERE load = ?1", load, doing));
+  CTM__TRY(run_with(store, "DELETE FROM customer_segment WHERE load = ?1", load, doing));
+  CTM__TRY(ctm__prepare(store, "SELECT id, attribute, sequence FROM customer_values WHERE run = 0 AND load = ?1", &s));
+  sqlite3_bind_int64(s, 1, load);
+  CTM__TRY(list(store, s, &own, &count));
+  for (size_t i = 0; i < count; i++) {
+    piece p = {.id = own[i].id};
+    CTM__TRY(ctm__prepare(store, piece_sql, &s));
+    status = piece_open(env, s, &p);
+    if (status == CTM_OK) status = uncover(store, &own[i], &p);
+    piece_close(env, &p);
+    if (status != CTM_OK) goto out;
+  }
+  CTM__TRY(run_with(store, "DELETE FROM customer_values WHERE run = 0 AND load = ?1", load, doing));
+out:
+  ctm__free(env, own);
   return status;
 }

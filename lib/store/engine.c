@@ -258,7 +258,7 @@ static ctm_status read_column(ctm__env *env, ctm__engine *engine, int64_t id, si
   sqlite3_bind_int64(engine->select, 1, id);
   int code = sqlite3_step(engine->select);
   if (code == SQLITE_DONE) {
-    status = ctm__fail(env, CTM_STALE, "column %d of slab %lld is gone: the store has changed", (int)(id & 4095),
+    status = ctm__fail(env, CTM_STALE, "column %d of slab %lld is not in the file", (int)(id & 4095),
                        (long long)(id >> 12));
     goto out;
   }

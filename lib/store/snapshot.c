@@ -236,6 +236,12 @@ void ctm__snapshot_end(ctm_store *store, ctm__snapshot *snapshot) {
   ctm__snapshot_drop(snapshot);
 }
 
+ctm_status ctm__snapshot_told(ctm__env *env, ctm_status status) {
+  if (status != CTM_STALE) return status;
+  env->error.status = CTM_CORRUPT;
+  return ctm__fail_prefix(env, "the store is damaged: ");
+}
+
 ctm_status ctm__snapshot_take(ctm_store *store, ctm__snapshot **snapshot, ctm_progress progress, void *progress_data) {
   ctm_status status = ctm__snapshot_begin(store, CTM_NO_TIME, progress, progress_data, snapshot);
   if (status != CTM_OK) return status;

@@ -49,6 +49,8 @@ ctm_status ctm__snapshot_take(struct ctm_store *store, ctm__snapshot **snapshot,
 ctm_status ctm__snapshot_begin(struct ctm_store *store, int64_t identities_as_of, ctm_progress progress,
                                void *progress_data, ctm__snapshot **snapshot);
 void ctm__snapshot_end(struct ctm_store *store, ctm__snapshot *snapshot); /* drops it; NULL is fine */
+/* While it lasts nothing goes away: what is not there then (CTM_STALE) is damage. Gives the status to go on with. */
+ctm_status ctm__snapshot_told(ctm__env *env, ctm_status status);
 /* The same for a result, whose store may be closed (ctm__engine_wake). CTM_STALE also when somebody was erased since,
  * whose rows and name may still be in the snapshot. Of frames nothing is needed. */
 ctm_status ctm__snapshot_wake(ctm__env *env, ctm__snapshot *snapshot);

@@ -444,5 +444,5 @@ out:
   ctm__free(q.env, q.cells);
   ctm__free(q.env, q.bytes);
   ctm__free(q.env, q.seen);
-  return ctm__leave(store, status);
+  return ctm__leave(store, ctm__snapshot_told(&store->env, status));
 }
