@@ -259,14 +259,14 @@ static ctm_status cut_log(ctm_store *store, bool *busy) {
 
 /* Nothing of what was deleted stays in the files. */
 static ctm_status write_anew(ctm_store *store) {
-  int64_t loads;
+  int64_t unpublished;
   bool busy;
   ctm_status status = CTM_OK;
   if (store->path == NULL) goto done;
-  CTM__TRY(ctm__leftovers_collect(store, false));
-  CTM__TRY(ctm__sql_integer(&store->env, store->db, "SELECT count(*) FROM runs WHERE state = 0", &loads));
-  if (loads > 0) /* it may bring what is forgotten; at its end it will notice */
-    return ctm__fail(&store->env, CTM_BUSY, "another connection is writing interactions");
+  /* What somebody is writing may bring those who are forgotten: it could not be published any more. */
+  CTM__TRY(ctm__leftovers_collect(store, true));
+  CTM__TRY(ctm__sql_integer(&store->env, store->db, "SELECT count(*) FROM runs WHERE state = 0", &unpublished));
+  if (unpublished > 0) return ctm__fail(&store->env, CTM_BUSY, "another connection is writing interactions");
   CTM__TRY(ctm__sql(store, "VACUUM"));
   CTM__TRY(cut_log(store, &busy));
   if (busy)
