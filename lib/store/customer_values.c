@@ -684,6 +684,8 @@ out:
 /* ---- undo -----------------------------------------------------------------------------------------------------------
  */
 
+static const char undoing[] = "taking back what a load told of customers";
+
 /* Numbers that a statement gives, with what belongs to each. */
 typedef struct listed {
   int64_t id, attribute, sequence;
@@ -711,59 +713,98 @@ out:
   return status;
 }
 
-/* What a piece of a load stood above goes, as rows do that are written over: undoing means the same for loads of every
- * size. */
-static ctm_status uncover(ctm_store *store, const listed *above, const piece *p) {
-  static const char doing[] = "taking back what a load told of customers";
+/* What a load stood above goes, as rows do that are written over: undoing means the same for loads of every size and
+ * whatever they were written over. `identities` rise; each was set at its sequence. */
+static ctm_status uncover(ctm_store *store, int64_t attribute, const int64_t *identities, const int64_t *sequences,
+                          size_t count) {
+  static const char *const rows[] = {
+      "DELETE FROM customer_attributes WHERE identity = ?1 AND sequence < ?2 AND attribute = ?3",
+      "DELETE FROM customer_segment WHERE identity = ?1 AND sequence < ?2"};
   ctm__env *env = &store->env;
   listed *below = NULL;
-  size_t count = 0;
+  size_t below_count = 0;
+  int64_t *covered = ctm__alloc(env, count * sizeof *covered), newest = 0;
   sqlite3_stmt *s;
-  ctm_status status;
-  for (size_t i = 0; i < p->rows; i++) {
-    CTM__TRY(
-        ctm__prepare(store,
-                     above->attribute == CTM__SEGMENT
-                         ? "DELETE FROM customer_segment WHERE identity = ?1 AND sequence < ?2"
-                         : "DELETE FROM customer_attributes WHERE identity = ?1 AND sequence < ?2 AND attribute = ?3",
-                     &s));
-    sqlite3_bind_int64(s, 1, p->identity[i]);
-    sqlite3_bind_int64(s, 2, above->sequence);
-    if (above->attribute != CTM__SEGMENT) sqlite3_bind_int64(s, 3, above->attribute);
-    CTM__TRY(ctm__run(store, s, doing));
+  ctm_status status = covered != NULL ? CTM_OK : CTM_NOMEM;
+  if (status != CTM_OK) return status;
+  for (size_t i = 0; i < count; i++) {
+    newest = CTM__MAX(newest, sequences[i]);
+    CTM__TRY(ctm__prepare(store, rows[attribute == CTM__SEGMENT], &s));
+    sqlite3_bind_int64(s, 1, identities[i]);
+    sqlite3_bind_int64(s, 2, sequences[i]);
+    if (attribute != CTM__SEGMENT) sqlite3_bind_int64(s, 3, attribute);
+    CTM__TRY(ctm__run(store, s, undoing));
   }
   CTM__TRY(ctm__prepare(store,
                         "SELECT id, attribute, sequence FROM customer_values WHERE run = 0 AND attribute = ?1"
                         " AND sequence < ?2",
                         &s));
-  sqlite3_bind_int64(s, 1, above->attribute);
-  sqlite3_bind_int64(s, 2, above->sequence);
-  CTM__TRY(list(store, s, &below, &count));
+  sqlite3_bind_int64(s, 1, attribute);
+  sqlite3_bind_int64(s, 2, newest);
+  CTM__TRY(list(store, s, &below, &below_count));
   CTM__TRY(ctm__prepare(store, piece_sql, &s));
-  for (size_t i = 0; i < count; i++) {
+  for (size_t i = 0; i < below_count; i++) {
     piece under = {.id = below[i].id};
+    size_t under_count = 0;
     bool meets = false;
+    for (size_t k = 0; k < count; k++) /* a piece's numbers are its own: all lie below or above */
+      if (below[i].sequence < sequences[k]) covered[under_count++] = identities[k];
     status = piece_open(env, s, &under);
     for (size_t k = 0; status == CTM_OK && k < under.rows && !meets; k++)
-      meets = among(p->identity, p->rows, under.identity[k]);
-    if (meets) status = rewrite(store, &under, p->identity, p->rows);
+      meets = among(covered, under_count, under.identity[k]);
+    if (meets) status = rewrite(store, &under, covered, under_count);
     piece_close(env, &under);
     if (status != CTM_OK) goto out;
   }
 out:
+  ctm__free(env, covered);
   ctm__free(env, below);
   return status;
 }
 
+/* Single ones of the load, of one attribute after another. */
+static ctm_status uncover_rows(ctm_store *store, const char *sql, int64_t load) {
+  ctm__env *env = &store->env;
+  listed *rows = NULL;
+  int64_t *identities = NULL, *sequences = NULL;
+  size_t count = 0;
+  sqlite3_stmt *s;
+  ctm_status status;
+  CTM__TRY(ctm__prepare(store, sql, &s));
+  sqlite3_bind_int64(s, 1, load);
+  CTM__TRY(list(store, s, &rows, &count));
+  identities = ctm__alloc(env, count * sizeof *identities);
+  sequences = ctm__alloc(env, count * sizeof *sequences);
+  if (identities == NULL || sequences == NULL) {
+    status = CTM_NOMEM;
+    goto out;
+  }
+  for (size_t first = 0, end; first < count; first = end) {
+    for (end = first; end < count && rows[end].attribute == rows[first].attribute; end++) {
+      identities[end - first] = rows[end].id;
+      sequences[end - first] = rows[end].sequence;
+    }
+    CTM__TRY(uncover(store, rows[first].attribute, identities, sequences, end - first));
+  }
+out:
+  ctm__free(env, identities);
+  ctm__free(env, sequences);
+  ctm__free(env, rows);
+  return status;
+}
+
 ctm_status ctm__customer_values_undo(ctm_store *store, int64_t load) {
-  static const char doing[] = "taking back what a load told of customers";
   ctm__env *env = &store->env;
   listed *own = NULL;
   size_t count = 0;
   sqlite3_stmt *s;
   ctm_status status;
-  CTM__TRY(run_with(store, "DELETE FROM customer_attributes WHERE load = ?1", load, doing));
-  CTM__TRY(run_with(store, "DELETE FROM customer_segment WHERE load = ?1", load, doing));
+  CTM__TRY(uncover_rows(store,
+                        "SELECT identity, attribute, sequence FROM customer_attributes WHERE load = ?1"
+                        " ORDER BY attribute, identity",
+                        load));
+  CTM__TRY(uncover_rows(store, "SELECT identity, -1, sequence FROM customer_segment WHERE load = ?1 ORDER BY identity",
+                        load));
   CTM__TRY(ctm__prepare(store, "SELECT id, attribute, sequence FROM customer_values WHERE run = 0 AND load = ?1", &s));
   sqlite3_bind_int64(s, 1, load);
   CTM__TRY(list(store, s, &own, &count));
@@ -771,11 +812,14 @@ ctm_status ctm__customer_values_undo(ctm_store *store, int64_t load) {
     piece p = {.id = own[i].id};
     CTM__TRY(ctm__prepare(store, piece_sql, &s));
     status = piece_open(env, s, &p);
-    if (status == CTM_OK) status = uncover(store, &own[i], &p);
+    for (size_t k = 0; status == CTM_OK && k < p.rows; k++) p.order[k] += own[i].sequence;
+    if (status == CTM_OK) status = uncover(store, own[i].attribute, p.identity, p.order, p.rows);
     piece_close(env, &p);
     if (status != CTM_OK) goto out;
   }
-  CTM__TRY(run_with(store, "DELETE FROM customer_values WHERE run = 0 AND load = ?1", load, doing));
+  CTM__TRY(run_with(store, "DELETE FROM customer_attributes WHERE load = ?1", load, undoing));
+  CTM__TRY(run_with(store, "DELETE FROM customer_segment WHERE load = ?1", load, undoing));
+  CTM__TRY(run_with(store, "DELETE FROM customer_values WHERE run = 0 AND load = ?1", load, undoing));
 out:
   ctm__free(env, own);
   return status;
