@@ -7,24 +7,30 @@ typedef struct arrow_rows {
   ctm__arrow_source source;
   bool *used; /* by column; the others give nulls */
   ctm__cell *cells;
-  ctm__arrow_column *columns; /* of the batch */
-  struct ArrowArray batch;
+  ctm__arrow_column *columns, *last_columns; /* of the batch, and of the one before, which stays until the next */
+  struct ArrowArray batch, last_batch;
   size_t at;      /* next row of the batch */
   int64_t before; /* rows before the batch */
 } arrow_rows;
 
-static void drop_batch(ctm__env *env, arrow_rows *r) {
-  for (size_t i = 0; i < r->source.columns; i++) ctm__arrow_column_close(env, &r->columns[i]);
-  if (r->batch.release != NULL) r->batch.release(&r->batch);
-  memset(&r->batch, 0, sizeof r->batch);
-  r->at = 0;
+static void drop(ctm__env *env, const arrow_rows *r, struct ArrowArray *batch, ctm__arrow_column *columns) {
+  for (size_t i = 0; i < r->source.columns; i++) ctm__arrow_column_close(env, &columns[i]);
+  if (batch->release != NULL) batch->release(batch);
+  memset(batch, 0, sizeof *batch);
 }
 
 static ctm_status next_batch(ctm__env *env, arrow_rows *r, bool *end) {
+  ctm__arrow_column *columns = r->last_columns;
   ctm_status status;
   *end = false;
+  drop(env, r, &r->last_batch, r->last_columns);
+  r->last_batch = r->batch;
+  r->last_columns = r->columns;
+  r->columns = columns;
+  memset(&r->batch, 0, sizeof r->batch);
   do {
-    drop_batch(env, r);
+    drop(env, r, &r->batch, r->columns);
+    r->at = 0;
     r->before = r->source.rows;
     status = ctm__arrow_source_next(env, &r->source, &r->batch, end);
     if (status == CTM_DATA) return env->error.status = CTM_FORMAT; /* no row to go on after: not one bad row */
@@ -75,8 +81,10 @@ static ctm_status next_row(ctm__env *env, ctm__rows *rows, const ctm__cell **cel
 
 static void close_rows(ctm__env *env, ctm__rows *rows) {
   arrow_rows *r = (arrow_rows *)rows;
-  if (r->columns != NULL) drop_batch(env, r);
+  if (r->columns != NULL) drop(env, r, &r->batch, r->columns);
+  if (r->last_columns != NULL) drop(env, r, &r->last_batch, r->last_columns);
   ctm__free(env, r->columns);
+  ctm__free(env, r->last_columns);
   ctm__free(env, r->cells);
   ctm__free(env, r->used);
   ctm__arrow_source_close(env, &r->source);
@@ -95,7 +103,8 @@ ctm_status ctm__arrow_open(ctm__env *env, struct ArrowArrayStream *stream, const
   r->used = ctm__calloc(env, r->source.columns, sizeof *r->used);
   r->cells = ctm__calloc(env, r->source.columns, sizeof *r->cells);
   r->columns = ctm__calloc(env, r->source.columns, sizeof *r->columns);
-  if (r->used == NULL || r->cells == NULL || r->columns == NULL) {
+  r->last_columns = ctm__calloc(env, r->source.columns, sizeof *r->last_columns);
+  if (r->used == NULL || r->cells == NULL || r->columns == NULL || r->last_columns == NULL) {
     status = CTM_NOMEM;
     goto out;
   }

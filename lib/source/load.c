@@ -370,27 +370,10 @@ out:
 
 /* The same by columns. */
 static ctm_status load_columns(load *l) {
-  const ctm__arrow_column *columns;
   ctm__load_columns *c = NULL;
-  size_t length, first;
-  bool end;
   ctm_status status;
   CTM__TRY(ctm__load_columns_new(l, &c));
-  CTM__TRY(tell(l));
-  for (int64_t count = 0;;) {
-    CTM__TRY(l->rows->batch(l->env, l->rows, &columns, &length, &end));
-    if (end) break;
-    for (first = 0; first < length;) {
-      size_t left = (size_t)(CTM__LOAD_SLICE - count % CTM__LOAD_SLICE), n = CTM__MIN(left, length - first);
-      CTM__TRY(ctm__load_columns_add(c, columns, first, n));
-      first += n;
-      count += (int64_t)n;
-      l->rows->done += (int64_t)n;
-      CTM__TRY(ctm__bulk_spill(l->bulk));
-      if (count % CTM__LOAD_SLICE == 0) CTM__TRY(tell(l));
-    }
-  }
-  status = tell(l);
+  status = ctm__load_columns_all(c, tell);
 out:
   ctm__load_columns_free(c);
   return status;

@@ -36,9 +36,8 @@ ctm_status ctm__load_row(ctm__loading *loading, ctm_status status);
 
 typedef struct ctm__load_columns ctm__load_columns;
 ctm_status ctm__load_columns_new(ctm__loading *loading, ctm__load_columns **columns);
-/* Rows first … first + count - 1 (at most CTM__LOAD_SLICE) of a batch. */
-ctm_status ctm__load_columns_add(ctm__load_columns *columns, const ctm__arrow_column *batch, size_t first,
-                                 size_t count);
+/* Everything that comes. `tell` is called every CTM__LOAD_SLICE rows. */
+ctm_status ctm__load_columns_all(ctm__load_columns *columns, ctm_status (*tell)(ctm__loading *loading));
 void ctm__load_columns_free(ctm__load_columns *columns); /* NULL is fine */
 
 #endif

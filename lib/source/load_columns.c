@@ -9,6 +9,7 @@
 
 enum { NONE = -1, UNSEEN = -2, BAD = -3 }; /* in place of codes */
 enum { SCORES = 256 };                     /* whole scores -128 … 127 are remembered */
+enum { STEP = 4 * CTM__LOAD_SLICE };       /* rows whose people are looked up while the next ones are read */
 
 /* A column of names: each row has an entry, each entry a code of the staging catalogue once it was used. */
 typedef struct name_column {
@@ -46,8 +47,18 @@ typedef struct person_column {
   int32_t column;
   uint32_t kind;
   texts texts;
-  char *buffer; /* of values that are no texts */
 } person_column;
+
+/* People of rows that are in the bulk already, found there by another thread. */
+typedef struct people_job {
+  size_t first, count; /* rows of the bulk */
+  size_t looked;       /* rows that were looked at for it */
+  texts *texts;        /* by column of people */
+  char **buffer;       /* by column: of values that are no texts, by row looked at */
+  uint32_t *local;     /* STEP a column */
+  ctm__env env;
+  ctm_status status;
+} people_job;
 
 struct ctm__load_columns {
   ctm__loading *l;
@@ -66,7 +77,17 @@ struct ctm__load_columns {
   bool some_date_only;
   uint8_t scores[SCORES]; /* of `scores_of`: 0 unknown, 1 on the scale, 2 off it */
   int32_t scores_of;
-  uint32_t *local; /* scratch: people by row */
+  uint8_t *nobody; /* by row */
+  people_job jobs[2], *filling, *finding;
+
+  /* where reading is */
+  const ctm__arrow_column *batch;
+  size_t length, row;        /* of the batch; first row that was not looked at */
+  size_t first, count, next; /* rows of the slice in the batch; the first that is not put */
+  bool fetched, end;         /* the step has fetched a batch; there is none left */
+  int64_t done;
+  ctm_status (*tell)(ctm__loading *loading);
+  ctm_status status;
 };
 
 /* ---- making --------------------------------------------------------------------------------------------------------
@@ -87,6 +108,21 @@ static ctm_status texts_new(ctm__env *env, texts *t) {
   t->text = ctm__alloc(env, CTM__LOAD_SLICE * sizeof *t->text);
   t->length = ctm__alloc(env, CTM__LOAD_SLICE * sizeof *t->length);
   return t->text != NULL && t->length != NULL ? CTM_OK : CTM_NOMEM;
+}
+
+static ctm_status job_new(const ctm__load_columns *c, people_job *job) {
+  ctm__env *env = c->env;
+  job->env = *env;
+  job->texts = ctm__calloc(env, c->people_count, sizeof *job->texts);
+  job->buffer = ctm__calloc(env, c->people_count, sizeof *job->buffer);
+  job->local = ctm__alloc(env, c->people_count * STEP * sizeof *job->local);
+  if (job->texts == NULL || job->buffer == NULL || job->local == NULL) return CTM_NOMEM;
+  for (size_t i = 0; i < c->people_count; i++) {
+    job->texts[i].text = ctm__alloc(env, STEP * sizeof *job->texts[i].text);
+    job->texts[i].length = ctm__alloc(env, STEP * sizeof *job->texts[i].length);
+    if (job->texts[i].text == NULL || job->texts[i].length == NULL) return CTM_NOMEM;
+  }
+  return CTM_OK;
 }
 
 static ctm_status attribute_new(ctm__env *env, attribute *a, int32_t column, bool of_customer) {
@@ -130,9 +166,9 @@ ctm_status ctm__load_columns_new(ctm__loading *l, ctm__load_columns **out) {
   c->value = ctm__alloc(env, CTM__LOAD_SLICE * sizeof *c->value);
   c->score = ctm__alloc(env, CTM__LOAD_SLICE * sizeof *c->score);
   c->survey_code = ctm__alloc(env, CTM__LOAD_SLICE * sizeof *c->survey_code);
-  c->local = ctm__alloc(env, CTM__LOAD_SLICE * sizeof *c->local);
+  c->nobody = ctm__alloc(env, CTM__LOAD_SLICE);
   if (c->attributes == NULL || c->people == NULL || c->bad == NULL || c->date_only == NULL || c->time == NULL ||
-      c->value == NULL || c->score == NULL || c->survey_code == NULL || c->local == NULL) {
+      c->value == NULL || c->score == NULL || c->survey_code == NULL || c->nobody == NULL) {
     status = CTM_NOMEM;
     goto out;
   }
@@ -150,6 +186,10 @@ ctm_status ctm__load_columns_new(ctm__loading *l, ctm__load_columns **out) {
       goto out;
     }
   }
+  CTM__TRY(job_new(c, &c->jobs[0]));
+  CTM__TRY(job_new(c, &c->jobs[1]));
+  c->filling = &c->jobs[0];
+  c->finding = &c->jobs[1];
   *out = c;
   c = NULL;
 out:
@@ -188,9 +228,14 @@ void ctm__load_columns_free(ctm__load_columns *c) {
     ctm__free(env, c->attributes[i].reals);
     texts_free(env, &c->attributes[i].texts);
   }
-  for (size_t i = 0; c->people != NULL && i < c->people_count; i++) {
-    texts_free(env, &c->people[i].texts);
-    ctm__free(env, c->people[i].buffer);
+  for (size_t i = 0; c->people != NULL && i < c->people_count; i++) texts_free(env, &c->people[i].texts);
+  for (size_t j = 0; j < CTM__COUNT(c->jobs); j++) {
+    people_job *job = &c->jobs[j];
+    for (size_t i = 0; job->texts != NULL && i < c->people_count; i++) texts_free(env, &job->texts[i]);
+    for (size_t i = 0; job->buffer != NULL && i < c->people_count; i++) ctm__free(env, job->buffer[i]);
+    ctm__free(env, job->texts);
+    ctm__free(env, job->buffer);
+    ctm__free(env, job->local);
   }
   ctm__free(env, c->attributes);
   ctm__free(env, c->people);
@@ -200,7 +245,7 @@ void ctm__load_columns_free(ctm__load_columns *c) {
   ctm__free(env, c->value);
   ctm__free(env, c->score);
   ctm__free(env, c->survey_code);
-  ctm__free(env, c->local);
+  ctm__free(env, c->nobody);
   ctm__free(env, c);
 }
 
@@ -356,8 +401,7 @@ static ctm_status look_texts(ctm__load_columns *c, texts *t, int32_t column, con
         c->bad[i] = 1;
         continue;
       }
-      if (*buffer == NULL && (*buffer = ctm__alloc(c->env, (size_t)CTM__LOAD_SLICE * CTM__TIME_TEXT)) == NULL)
-        return CTM_NOMEM;
+      if (*buffer == NULL && (*buffer = ctm__alloc(c->env, (size_t)STEP * CTM__TIME_TEXT)) == NULL) return CTM_NOMEM;
       status = ctm__arrow_view_cell(c->env, view, row, &cell);
       if (is_data(status)) c->bad[i] = 1;
       if (status != CTM_OK && !is_data(status)) goto out;
@@ -365,7 +409,7 @@ static ctm_status look_texts(ctm__load_columns *c, texts *t, int32_t column, con
         status = CTM_OK;
         continue;
       }
-      text = ctm__cell_text(&cell, *buffer + i * CTM__TIME_TEXT, &length);
+      text = ctm__cell_text(&cell, *buffer + (c->filling->looked + i) * CTM__TIME_TEXT, &length);
       if (text == NULL) continue;
     }
     if (length > UINT32_MAX || (!is_plain(text, length) && ctm__arrow_text_check(c->env, text, length) != CTM_OK)) {
@@ -611,8 +655,12 @@ static ctm_status look(ctm__load_columns *c, const ctm__arrow_column *batch, siz
   } else {
     for (size_t i = 0; i < count; i++) c->survey_code[i] = NONE;
   }
-  for (size_t i = 0; i < c->people_count; i++)
-    CTM__TRY(look_texts(c, &c->people[i].texts, c->people[i].column, batch, first, count, &c->people[i].buffer));
+  memset(c->nobody, 1, count);
+  for (size_t p = 0; p < c->people_count; p++) {
+    CTM__TRY(look_texts(c, &c->people[p].texts, c->people[p].column, batch, first, count, &c->filling->buffer[p]));
+    for (size_t i = 0; i < count; i++) c->nobody[i] &= c->people[p].texts.length[i] == 0;
+  }
+  c->filling->looked += count;
   for (size_t i = 0; i < c->attribute_count; i++) CTM__TRY(look_attribute(c, &c->attributes[i], batch, first, count));
 out:
   return status;
@@ -765,23 +813,47 @@ out:
   return status;
 }
 
-/* The first that is there is the row's; the others are the same customer's. */
-static ctm_status put_people(ctm__load_columns *c, size_t first, size_t count) {
-  ctm__bulk *b = c->bulk;
-  uint32_t *out = b->person + b->rows;
+/* Who the rows are of is found later. */
+static void put_people(ctm__load_columns *c, size_t first, size_t count) {
+  people_job *job = c->filling;
+  if (job->count == 0) job->first = c->bulk->rows;
+  for (size_t p = 0; p < c->people_count; p++) {
+    memcpy(job->texts[p].text + job->count, c->people[p].texts.text + first, count * sizeof *job->texts[p].text);
+    memcpy(job->texts[p].length + job->count, c->people[p].texts.length + first, count * sizeof *job->texts[p].length);
+  }
+  job->count += count;
+}
+
+/* By a thread of its own: touches nothing but the bulk's people and the job. */
+static ctm_status find_people(ctm__load_columns *c, people_job *job) {
+  ctm__bulk_people *people = &c->bulk->people;
   ctm_status status = CTM_OK;
-  memset(out, 0, count * sizeof *out);
+  if (job->count == 0) return CTM_OK;
+  for (size_t p = 0; p < c->people_count; p++) memset(job->local + p * STEP, 0, job->count * sizeof *job->local);
   if (c->people_count == 1)
-    return told(c, ctm__bulk_persons_of(b->env, &b->people, c->people[0].kind, c->people[0].texts.text + first,
-                                        c->people[0].texts.length + first, count, out));
-  for (size_t i = 0; i < count; i++)
+    return ctm__bulk_persons_of(&job->env, people, c->people[0].kind, job->texts[0].text, job->texts[0].length,
+                                job->count, job->local);
+  for (size_t i = 0; i < job->count; i++)
+    for (size_t p = 0; p < c->people_count; p++)
+      if (job->texts[p].length[i] > 0)
+        CTM__TRY(ctm__bulk_person_of(&job->env, people, c->people[p].kind, job->texts[p].text[i],
+                                     job->texts[p].length[i], &job->local[p * STEP + i]));
+out:
+  return status;
+}
+
+/* The first that is there is the row's; the others are the same customer's. */
+static ctm_status people_found(ctm__load_columns *c, people_job *job) {
+  ctm__bulk *b = c->bulk;
+  uint32_t *out = b->person + job->first;
+  if (job->count == 0) return CTM_OK;
+  memset(out, 0, job->count * sizeof *out);
+  if (c->people_count == 1) memcpy(out, job->local, job->count * sizeof *out);
+  for (size_t i = 0; c->people_count > 1 && i < job->count; i++)
     for (size_t p = 0; p < c->people_count; p++) {
-      const texts *t = &c->people[p].texts;
+      uint32_t local = job->local[p * STEP + i];
       ctm__bulk_link *links;
-      uint32_t local;
-      if (t->length[first + i] == 0) continue;
-      CTM__TRY(told(c, ctm__bulk_person_of(b->env, &b->people, c->people[p].kind, t->text[first + i],
-                                           t->length[first + i], &local)));
+      if (local == 0) continue;
       if (out[i] == 0) {
         out[i] = local;
         continue;
@@ -789,16 +861,15 @@ static ctm_status put_people(ctm__load_columns *c, size_t first, size_t count) {
       links = ctm__grow(b->env, b->links, &b->link_capacity, b->link_count + 1, sizeof *links);
       if (links == NULL) return told(c, CTM_NOMEM);
       b->links = links;
-      links[b->link_count++] = (ctm__bulk_link){b->rows + i, local};
+      links[b->link_count++] = (ctm__bulk_link){job->first + i, local};
     }
-out:
-  return status;
+  job->count = 0;
+  return CTM_OK;
 }
 
 static ctm_status put_attribute(ctm__load_columns *c, attribute *a, size_t first, size_t count) {
   ctm__bulk *b = c->bulk;
   ctm__bulk_column *column;
-  const uint32_t *person = b->person + b->rows;
   uint8_t *present = a->present + first;
   bool any = false;
   ctm_type type = a->type;
@@ -811,7 +882,7 @@ static ctm_status put_attribute(ctm__load_columns *c, attribute *a, size_t first
                                     &type));
   any = !a->of_customer;
   for (size_t i = 0; a->of_customer && i < count; i++) {
-    if (person[i] == 0) present[i] = 0;
+    if (c->nobody[first + i]) present[i] = 0;
     any = any || present[i];
   }
   if (!any) return CTM_OK;
@@ -837,7 +908,7 @@ static ctm_status put(ctm__load_columns *c, size_t first, size_t count) {
   CTM__TRY(told(c, ctm__bulk_room(b, count)));
   ctm__bulk_null_rows(b, b->rows, b->rows + count);
   memcpy(b->time + b->rows, c->time + first, count * sizeof *c->time);
-  CTM__TRY(put_people(c, first, count));
+  put_people(c, first, count);
   CTM__TRY(put_surveys(c, first, count));
   for (size_t i = 0; i < c->attribute_count; i++) CTM__TRY(put_attribute(c, &c->attributes[i], first, count));
   CTM__TRY(put_names(c, &c->touchpoint, ctm__catalogue_touchpoint, CTM__BULK_TOUCHPOINT, first, count));
@@ -845,8 +916,8 @@ static ctm_status put(ctm__load_columns *c, size_t first, size_t count) {
   CTM__TRY(put_names(c, &c->about, ctm__catalogue_touchpoint, CTM__BULK_ABOUT, first, count));
   CTM__TRY(put_names(c, &c->segment, ctm__catalogue_segment, CTM__BULK_SEGMENT, first, count));
   if (ctm__bulk_in_use(&b->fixed[CTM__BULK_SEGMENT])) /* of nobody nothing is known */
-    for (size_t i = b->rows; i < b->rows + count; i++)
-      if (b->person[i] == 0) b->fixed[CTM__BULK_SEGMENT].codes[i] = NONE;
+    for (size_t i = 0; i < count; i++)
+      if (c->nobody[first + i]) b->fixed[CTM__BULK_SEGMENT].codes[b->rows + i] = NONE;
   if (c->stage.column >= 0) CTM__TRY(put_stages(c, first, count));
   CTM__TRY(put_reals(c, CTM__BULK_VALUE, c->value + first, count));
   CTM__TRY(put_reals(c, CTM__BULK_SCORE, c->score + first, count));
@@ -866,19 +937,97 @@ out:
   return status;
 }
 
-ctm_status ctm__load_columns_add(ctm__load_columns *c, const ctm__arrow_column *batch, size_t first, size_t count) {
+/* ---- all rows ------------------------------------------------------------------------------------------------------
+ */
+
+/* As many rows as make a step, up to the first that is not plainly good. A step asks for one batch at most, so that
+ * the one that the people of the step before are in stays. */
+static ctm_status step(ctm__load_columns *c) {
   ctm__loading *l = c->l;
-  ctm_status status;
-  CTM__TRY(look(c, batch, first, count));
-  for (size_t i = 0, end; i < count; i = end) {
-    if (c->bad[i]) {
-      end = i + 1;
-      CTM__TRY(ctm__load_row(l, l->rows->row(l->env, l->rows, first + i, &l->cells, &l->column)));
+  ctm_status status = CTM_OK;
+  c->fetched = false;
+  for (;;) {
+    size_t n = (size_t)(CTM__LOAD_SLICE - c->done % CTM__LOAD_SLICE), end;
+    for (; c->next < c->count; c->next = end) {
+      if (c->bad[c->next]) return CTM_OK;
+      for (end = c->next + 1; end < c->count && !c->bad[end];) end++;
+      CTM__TRY(put(c, c->next, end - c->next));
+    }
+    if (c->count > 0) {
+      c->done += (int64_t)c->count;
+      l->rows->done += (int64_t)c->count;
+      c->count = c->next = 0;
+      if (c->done % CTM__LOAD_SLICE == 0) CTM__TRY(c->tell(l));
       continue;
     }
-    for (end = i + 1; end < count && !c->bad[end];) end++;
-    CTM__TRY(put(c, i, end - i));
+    if (c->filling->looked > STEP - CTM__LOAD_SLICE || c->end) return CTM_OK;
+    if (c->row == c->length) {
+      if (c->fetched) return CTM_OK;
+      CTM__TRY(l->rows->batch(l->env, l->rows, &c->batch, &c->length, &c->end));
+      c->fetched = true;
+      c->row = 0;
+      if (c->end) return CTM_OK;
+    }
+    c->first = c->row;
+    n = CTM__MIN(n, c->length - c->row);
+    CTM__TRY(look(c, c->batch, c->first, n));
+    c->row += n;
+    c->count = n;
   }
+out:
+  return status;
+}
+
+static void work(void *context, int32_t worker) {
+  ctm__load_columns *c = context;
+  if (worker == 0)
+    c->status = step(c);
+  else
+    c->finding->status = find_people(c, c->finding);
+}
+
+static ctm_status found(ctm__load_columns *c, people_job *job) {
+  if (job->status != CTM_OK) c->env->error = job->env.error;
+  return job->status != CTM_OK ? job->status : people_found(c, job);
+}
+
+/* Everybody is known before anything else happens to the rows. Texts of rows that are not put yet stay in the job. */
+static ctm_status find_all(ctm__load_columns *c) {
+  c->filling->status = find_people(c, c->filling);
+  if (c->next >= c->count) c->filling->looked = 0;
+  return found(c, c->filling);
+}
+
+ctm_status ctm__load_columns_all(ctm__load_columns *c, ctm_status (*tell)(ctm__loading *loading)) {
+  ctm__loading *l = c->l;
+  bool two = ctm__processors() > 1;
+  ctm_status status;
+  c->tell = tell;
+  CTM__TRY(tell(l));
+  while (!c->end) {
+    if (c->finding->count > 0) {
+      ctm__parallel(2, work, c);
+      CTM__TRY(c->status);
+      c->finding->looked = 0;
+      CTM__TRY(found(c, c->finding));
+    } else {
+      CTM__TRY(step(c));
+    }
+    if (c->next < c->count) { /* a row to be looked at singly */
+      size_t row = c->next;
+      CTM__TRY(find_all(c));
+      CTM__TRY(ctm__load_row(l, l->rows->row(l->env, l->rows, c->first + row, &l->cells, &l->column)));
+      c->next++;
+    } else if (two && !c->end && c->filling->count > 0 && !ctm__bulk_is_full(c->bulk)) {
+      people_job *filled = c->filling;
+      c->filling = c->finding;
+      c->finding = filled;
+      continue;
+    }
+    CTM__TRY(find_all(c));
+    CTM__TRY(ctm__bulk_spill(c->bulk));
+  }
+  status = tell(l);
 out:
   return status;
 }

@@ -39,7 +39,8 @@ struct ctm__rows {
   /* Only where the columns are not known beforehand, else NULL: whether the column has been met in any row so far. */
   bool (*met)(const ctm__rows *rows, size_t column);
   /* Only of Arrow streams, else NULL: instead of next(), the columns of the next batch (those that are not used are
-   * all zero), and the cells of any of its rows as next() would give them, which sets `line`. */
+   * all zero), and the cells of any of its rows as next() would give them, which sets `line`. A batch stays until the
+   * one after the next is asked for. */
   ctm_status (*batch)(ctm__env *env, ctm__rows *rows, const struct ctm__arrow_column **columns, size_t *length,
                       bool *end);
   ctm_status (*row)(ctm__env *env, ctm__rows *rows, size_t row, const ctm__cell **cells, int32_t *bad_column);

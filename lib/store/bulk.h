@@ -19,6 +19,7 @@ ctm_status ctm__bulk_surveys(ctm__bulk *bulk, const ctm_survey *surveys, size_t 
 /* One row; data errors leave nothing of it behind (as ctm__journal_add). Duplicates are found at the end. Null
  * attributes count as not given. Fails on the staging store's env. */
 ctm_status ctm__bulk_add(ctm__bulk *bulk, const ctm_interaction *row, const ctm__row_extra *extra);
+bool ctm__bulk_is_full(ctm__bulk *bulk);
 /* When the rows in memory have become many: write them. No progress is told. Fails on the staging store's env. */
 ctm_status ctm__bulk_spill(ctm__bulk *bulk);
 /* Put a mark (not 0) on the row added last; once published, how many of the rows that were kept have it. */

@@ -19,7 +19,7 @@ static size_t bytes_of(const ctm__bulk_column *c, size_t rows) {
   return each * rows + c->texts.bytes_length;
 }
 
-static bool is_full(ctm__bulk *b) {
+bool ctm__bulk_is_full(ctm__bulk *b) {
   size_t bytes = b->rows * 12;
   if (b->rows < b->check_at || (b->chunks == 0 && (int64_t)b->rows < b->store->sizes.journal_rows)) return false;
   for (size_t i = 0; i < CTM__BULK_FIXED; i++) bytes += bytes_of(&b->fixed[i], b->rows);
@@ -32,7 +32,7 @@ static bool is_full(ctm__bulk *b) {
 
 ctm_status ctm__bulk_spill(ctm__bulk *b) {
   ctm_status status;
-  if (!is_full(b)) return CTM_OK;
+  if (!ctm__bulk_is_full(b)) return CTM_OK;
   status = ctm__bulk_write(b);
   if (status == CTM_OK)
     ctm__bulk_clear(b);

@@ -197,4 +197,25 @@ def parquet(path: Path, names: Sequence[str] | None = None) -> Any:
         raise _errors.make(lib.CTM_MISSING, f"cannot open '{path}': no such file") from error
     except pyarrow.ArrowInvalid as error:
         raise _errors.make(lib.CTM_FORMAT, f"{path} is no Parquet file: {error}") from error
+    coded = _coded(file)
+    if coded:
+        file = pyarrow.parquet.ParquetFile(path, read_dictionary=coded)
     return pyarrow.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches(batch_size=1 << 16))
+
+
+def _coded(file: Any) -> list[str]:
+    """Texts of which the file has few: as dictionaries they need not be made one by one, nor looked up again.
+
+    Where there are many a writer gives up its dictionary on the way, and making one costs more than it saves.
+    """
+    metadata = file.metadata
+    texts = []
+    for i, column in enumerate(file.schema):
+        if column.physical_type != "BYTE_ARRAY" or str(column.logical_type) != "String" or "." in column.path:
+            continue
+        groups = [metadata.row_group(g).column(i) for g in range(metadata.num_row_groups)]
+        values = sum(group.num_values for group in groups)
+        if groups and all(group.has_dictionary_page for group in groups):
+            if sum(group.total_uncompressed_size for group in groups) <= 2 * values:  # indices of few bits
+                texts.append(column.path)
+    return texts
