@@ -5,8 +5,6 @@
 
 #include "range_inner.h"
 
-enum { NEIGHBOURS = 32 }; /* identities between two that are wanted are read along when there are no more than these */
-
 void ctm__who_keep(ctm__who *who) {
   atomic_fetch_add_explicit(&who->references, 1, memory_order_relaxed);
 }
@@ -96,7 +94,8 @@ void ctm__range_reader_free(ctm__env *env, ctm__range_reader *reader) {
                     reader->heap,        reader->customers,       reader->starts,
                     reader->segments_of, reader->segments,        reader->linked_customers,
                     reader->linked,      reader->linked_starts,   reader->wanted,
-                    reader->merged_time, reader->merged_identity, reader->merged_place};
+                    reader->merged_time, reader->merged_identity, reader->merged_place,
+                    reader->found,       reader->sequences};
   for (size_t i = 0; i < CTM__COUNT(arrays); i++) ctm__free(env, arrays[i]);
   ctm__free(env, reader);
 }
@@ -123,6 +122,17 @@ out:
   return status;
 }
 
+static ctm_status stage_wanted(ctm__env *env, ctm__range_reader *reader, const int64_t *wanted, size_t count) {
+  ctm_status status = CTM_OK;
+  reader->list_count = reader->ids_used = 0;
+  for (size_t run = 0; run < reader->source.runs->count; run++)
+    CTM__TRY(ctm__range_stage_wanted(env, reader, run, wanted, count));
+  CTM__TRY(ctm__range_stage_wanted_journal(env, reader, wanted, count));
+  status = ctm__range_merge_lists(env, reader, true, false);
+out:
+  return status;
+}
+
 static int compare_numbers(const void *a, const void *b) {
   int64_t p = *(const int64_t *)a, q = *(const int64_t *)b;
   return (p > q) - (p < q);
@@ -132,8 +142,7 @@ static int compare_numbers(const void *a, const void *b) {
 static ctm_status read_linked(ctm__env *env, ctm__range_reader *reader, int64_t low, int64_t high, size_t group) {
   const ctm__who *who = reader->source.who;
   ctm_status status = CTM_OK;
-  size_t count = 0;
-  bool own = false; /* the range itself was read */
+  size_t count = 0, below = 0;
   for (; group < who->group_count && who->roots[group] < high; group++)
     for (uint32_t m = who->starts[group]; m < who->starts[group + 1]; m++) {
       if (who->members[m] >= low && who->members[m] < high) continue;
@@ -143,31 +152,12 @@ static ctm_status read_linked(ctm__env *env, ctm__range_reader *reader, int64_t 
       wanted[count++] = who->members[m];
     }
   if (count > 1) qsort(reader->wanted, count, sizeof *reader->wanted, compare_numbers);
-  for (size_t i = 0; i < count || !own;) {
-    int64_t from, to;
-    if (!own && (i == count || low <= reader->wanted[i])) {
-      from = low;
-      to = high;
-      own = true;
-    } else {
-      from = reader->wanted[i++];
-      to = from + 1;
-    }
-    /* what comes next is read along when it is near */
-    for (;;) {
-      if (!own && low - to <= NEIGHBOURS && (i == count || low <= reader->wanted[i])) {
-        to = high;
-        own = true;
-      } else if (i < count && reader->wanted[i] - to <= NEIGHBOURS && (own || reader->wanted[i] < low)) {
-        to = CTM__MAX(to, reader->wanted[i] + 1);
-        i++;
-      } else {
-        break;
-      }
-    }
-    CTM__TRY(stage(env, reader, from, to));
-    CTM__TRY(ctm__range_merge_lists(env, reader, true, false));
-  }
+  while (below < count && reader->wanted[below] < low) below++;
+  /* in the order of identities */
+  if (below > 0) CTM__TRY(stage_wanted(env, reader, reader->wanted, below));
+  CTM__TRY(stage(env, reader, low, high));
+  CTM__TRY(ctm__range_merge_lists(env, reader, true, false));
+  if (below < count) CTM__TRY(stage_wanted(env, reader, reader->wanted + below, count - below));
   status = ctm__range_merge_linked(env, reader, low, high);
 out:
   return status;

@@ -82,7 +82,8 @@ void ctm__range_reader_times(ctm__range_reader *reader, int64_t low, int64_t hig
 ctm_status ctm__range_read(ctm__env *env, ctm__range_reader *reader, int64_t low, int64_t high, ctm__range *range);
 void ctm__range_reader_free(ctm__env *env, ctm__range_reader *reader); /* NULL is fine */
 
-/* Cut the customers 1 … into ranges of some `rows` rows: range i is cuts[i] … cuts[i + 1] - 1. Free cuts. Rows of
+/* Cut the customers 1 … into ranges of some `rows` rows, more where many customers have identities far from each other
+ * (with source->who): range i is cuts[i] … cuts[i + 1] - 1. Free cuts. Rows of
  * nobody (identity 0) are not in them: read them as the range 0 … 1, or in pieces by ctm__range_nobody. */
 ctm_status ctm__range_plan(ctm__env *env, const ctm__source *source, size_t rows, int64_t **cuts, size_t *ranges);
 /* Rows of nobody, piece by piece in no order: `piece` counts from 0; *end when there is none of that number. */

@@ -39,16 +39,20 @@ typedef struct ctm__range_column {
 
 /* Staged rows of one source: identity i has rows starts[i] … starts[i + 1] - 1. */
 typedef struct ctm__range_list {
-  size_t first, count;  /* in the reader's ids and id_starts; one item behind them is the end */
-  size_t source;        /* number of the run; runs->count: the journal */
-  size_t journal_row;   /* of the journal: the chunk's row that was staged first … */
-  size_t journal_stage; /* … and where */
-  bool trim;            /* some rows may lie outside the times wanted */
+  size_t first, count; /* in the reader's ids and id_starts; one item behind them is the end */
+  size_t source;       /* number of the run; runs->count: the journal */
+  bool trim;           /* some rows may lie outside the times wanted */
 } ctm__range_list;
 
 typedef struct ctm__range_segment {
   uint32_t start, count;
 } ctm__range_segment;
+
+/* Rows of an identity in a slab. */
+typedef struct ctm__range_found {
+  int64_t identity;
+  uint32_t first, last;
+} ctm__range_found;
 
 /* A sequence of rows in order, being merged with others. */
 typedef struct ctm__range_stream {
@@ -80,8 +84,11 @@ struct ctm__range_reader {
   uint32_t *id_starts;
   size_t ids_used, ids_room, id_starts_room;
   ctm__range_list *lists;
-  size_t list_count; /* room: runs and the journal */
-  int32_t *map;      /* scratch: of codes */
+  size_t list_count;     /* room: runs and the journal */
+  int64_t *sequences;    /* of the journal's rows on its list … */
+  size_t sequence_stage; /* … which are staged from here on */
+  size_t sequence_count, sequences_room;
+  int32_t *map; /* scratch: of codes */
   size_t map_room;
   uint8_t *present; /* scratch: of integers that become reals */
   size_t present_room;
@@ -109,6 +116,8 @@ struct ctm__range_reader {
   size_t linked_customers_room, linked_starts_room, linked_room;
   int64_t *wanted; /* members that lie elsewhere */
   size_t wanted_room;
+  ctm__range_found *found; /* scratch: where they are in a slab */
+  size_t found_room;
 
   /* merged rows */
   size_t merged_room;
@@ -122,6 +131,8 @@ ctm_status ctm__range_stage_room(ctm__env *env, ctm__range_reader *reader, size_
 ctm_status ctm__range_stage_run(ctm__env *env, ctm__range_reader *reader, size_t run, int64_t low, int64_t high);
 ctm_status ctm__range_stage_slab(ctm__env *env, ctm__range_reader *reader, size_t run, size_t slab, int64_t low,
                                  int64_t high);
+ctm_status ctm__range_stage_wanted(ctm__env *env, ctm__range_reader *reader, size_t run, const int64_t *wanted,
+                                   size_t count); /* rows of single identities, which ascend */
 ctm_status ctm__range_stage_journal(ctm__env *env, ctm__range_reader *reader, int64_t low, int64_t high);
 void ctm__range_stage_close(ctm__env *env, ctm__range_reader *reader);
 
@@ -136,6 +147,9 @@ ctm_status ctm__range_merge_linked(ctm__env *env, ctm__range_reader *reader, int
 ctm_status ctm__range_merge_rows(ctm__env *env, ctm__range_reader *reader, ctm__range *range);
 /* The staged rows from `start` as they are. */
 void ctm__range_as_staged(ctm__range_reader *reader, size_t start, ctm__range *range);
+
+ctm_status ctm__range_stage_wanted_journal(ctm__env *env, ctm__range_reader *reader, const int64_t *wanted,
+                                           size_t count);
 
 /* The customer of an identity. */
 static inline int64_t ctm__range_root(const ctm__who *who, int64_t identity) {

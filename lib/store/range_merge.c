@@ -118,8 +118,7 @@ static bool of_journal(const ctm__range_reader *reader, const ctm__range_list *l
 }
 
 static int64_t order_of(const ctm__range_reader *reader, const ctm__range_list *list, uint32_t row) {
-  if (of_journal(reader, list))
-    return reader->source.journal->sequence[list->journal_row + (row - list->journal_stage)];
+  if (of_journal(reader, list)) return reader->sequences[row - reader->sequence_stage];
   return reader->source.runs->run[list->source].rank;
 }
 
@@ -147,8 +146,8 @@ static ctm_status merge_pieces(ctm__env *env, ctm__range_reader *reader, size_t 
     s->end = s->at + 1;
     s->index = i;
     if (of_journal(reader, list)) {
-      s->sequence = reader->source.journal->sequence + list->journal_row;
-      s->sequence_stage = list->journal_stage;
+      s->sequence = reader->sequences;
+      s->sequence_stage = reader->sequence_stage;
     } else {
       s->order = reader->source.runs->run[list->source].rank;
     }

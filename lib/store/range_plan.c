@@ -43,14 +43,13 @@ static int compare_turns(const void *a, const void *b) {
   return (p->at > q->at) - (p->at < q->at);
 }
 
-ctm_status ctm__range_plan(ctm__env *env, const ctm__source *source, size_t rows, int64_t **cuts, size_t *ranges) {
+static ctm_status plan_ranges(ctm__env *env, const ctm__source *source, size_t rows, int64_t **cuts, size_t *ranges) {
   const ctm__journal *journal = source->journal;
   plan p = {0};
   int64_t end = 1, longest = 0;
   ctm_status status = CTM_OK;
   *cuts = NULL;
   *ranges = 0;
-  if (rows == 0) rows = 1;
   for (size_t r = 0; r < source->runs->count; r++) longest = CTM__MAX(longest, source->runs->run[r].rows);
   for (size_t r = 0; r < source->runs->count; r++) {
     const ctm__run_place *run = source->runs->run + r;
@@ -105,4 +104,49 @@ out:
   ctm__free(env, p.turns);
   ctm__free(env, p.cuts);
   return status;
+}
+
+static size_t range_of(const int64_t *cuts, size_t ranges, int64_t identity) {
+  size_t low = 0, high = ranges;
+  while (high - low > 1) {
+    size_t middle = (low + high) / 2;
+    if (cuts[middle] <= identity)
+      low = middle;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+/* Identities of a customer that lie in another range than their customer. */
+static size_t far_members(const ctm__who *who, const int64_t *cuts, size_t ranges) {
+  size_t far = 0;
+  for (size_t g = 0; g < who->group_count; g++) {
+    size_t range = range_of(cuts, ranges, who->roots[g]);
+    for (uint32_t m = who->starts[g]; m < who->starts[g + 1]; m++) {
+      int64_t member = who->members[m];
+      far += member < cuts[ranges] && (member < cuts[range] || member >= cuts[range + 1]);
+    }
+  }
+  return far;
+}
+
+enum {
+  FAR_ROWS = 300,   /* an identity that lies elsewhere costs a block in each run, which is as much as so many rows */
+  MOST_LARGER = 8,  /* times a range may have its size because of them */
+  LEAST_RANGES = 16 /* for several threads */
+};
+
+ctm_status ctm__range_plan(ctm__env *env, const ctm__source *source, size_t rows, int64_t **cuts, size_t *ranges) {
+  rows = CTM__MAX(rows, 1);
+  ctm_status status = plan_ranges(env, source, rows, cuts, ranges);
+  if (status != CTM_OK || source->who == NULL || *ranges <= LEAST_RANGES) return status;
+  /* the larger ranges are, the more such identities share a block */
+  double total = (double)(source->runs->rows + (int64_t)(source->journal != NULL ? source->journal->chunk.rows : 0));
+  double far = (double)far_members(source->who, *cuts, *ranges) * (double)source->runs->count * FAR_ROWS;
+  size_t larger = (size_t)CTM__MIN(1 + far / CTM__MAX(total, 1), MOST_LARGER);
+  larger = CTM__MIN(larger, *ranges / LEAST_RANGES);
+  if (larger < 2) return CTM_OK;
+  ctm__free(env, *cuts);
+  return plan_ranges(env, source, rows * larger, cuts, ranges);
 }

@@ -334,13 +334,11 @@ static bool outside(const ctm__range_reader *reader, int64_t min_time, int64_t m
   return max_time < reader->first_time || min_time > reader->last_time;
 }
 
-static ctm_status stage_slab(ctm__env *env, ctm__range_reader *reader, size_t run, size_t slab, int64_t low,
-                             int64_t high, ctm__range_list *list) {
+/* The slab's identities and times are open, and agree with the directory. */
+static ctm_status open_slab(ctm__env *env, ctm__range_reader *reader, size_t run, size_t slab) {
   const ctm__slab_place *place = reader->source.runs->run[run].slabs + slab;
   ctm__range_handle *handles = handles_of(reader, run);
-  size_t first = 0, last = place->rows;
   ctm_status status = CTM_OK;
-  if (outside(reader, place->min_time, place->max_time)) return CTM_OK;
   if (reader->slab_of_run[run] != slab) {
     close_run(env, reader, run);
     reader->slab_of_run[run] = slab;
@@ -353,12 +351,6 @@ static ctm_status stage_slab(ctm__env *env, ctm__range_reader *reader, size_t ru
       return not_as_told(env, place, CTM__COLUMN_IDENTITY);
     }
   }
-  if (place->first_identity < low || place->last_identity >= high) {
-    status = ctm__slab_find_identities(env, &handles[0].slab, low, high, &first, &last);
-    if (status == CTM_CORRUPT)
-      ctm__fail_prefix(env, "slab %lld, column %d: ", (long long)place->id, CTM__COLUMN_IDENTITY);
-    if (status != CTM_OK || first == last) return status;
-  }
   if (handles[1].bytes == NULL) {
     CTM__TRY(open_column(env, reader, place, &place->columns[CTM__COLUMN_TIME], &handles[1]));
     if (handles[1].slab.kind != CTM__SLAB_TIME || handles[1].slab.low != place->min_time ||
@@ -367,17 +359,167 @@ static ctm_status stage_slab(ctm__env *env, ctm__range_reader *reader, size_t ru
       return not_as_told(env, place, CTM__COLUMN_TIME);
     }
   }
-  size_t at = reader->staged, rows = last - first;
-  CTM__TRY(ctm__range_stage_room(env, reader, at + rows));
-  CTM__TRY(stage_identities(env, reader, place, &handles[0].slab, first, last, low, high, list));
-  status = ctm__slab_ints(env, &handles[1].slab, first, last, reader->time + at, NULL);
+out:
+  return status;
+}
+
+static ctm_status find_rows(ctm__env *env, const ctm__slab_place *place, ctm__slab *slab, int64_t low, int64_t high,
+                            size_t *first, size_t *last) {
+  ctm_status status = ctm__slab_find_identities(env, slab, low, high, first, last);
+  if (status == CTM_CORRUPT)
+    ctm__fail_prefix(env, "slab %lld, column %d: ", (long long)place->id, CTM__COLUMN_IDENTITY);
+  return status;
+}
+
+/* All but identities, behind what is staged; there is room. */
+static ctm_status stage_rows(ctm__env *env, ctm__range_reader *reader, size_t run, size_t slab, size_t first,
+                             size_t last) {
+  const ctm__slab_place *place = reader->source.runs->run[run].slabs + slab;
+  size_t at = reader->staged;
+  ctm_status status = ctm__slab_ints(env, &handles_of(reader, run)[1].slab, first, last, reader->time + at, NULL);
   if (status == CTM_CORRUPT) ctm__fail_prefix(env, "slab %lld, column %d: ", (long long)place->id, CTM__COLUMN_TIME);
-  if (status != CTM_OK) goto out;
+  if (status != CTM_OK) return status;
   if (reader->flags & CTM__RANGE_PLACES)
-    for (size_t i = 0; i < rows; i++) reader->place[at + i] = ctm__place_of_slab(place->id, (uint32_t)(first + i));
-  CTM__TRY(stage_columns(env, reader, run, slab, first, last));
-  if (place->min_time < reader->first_time || place->max_time > reader->last_time) list->trim = true;
-  reader->staged += rows;
+    for (size_t i = 0; i < last - first; i++)
+      reader->place[at + i] = ctm__place_of_slab(place->id, (uint32_t)(first + i));
+  return stage_columns(env, reader, run, slab, first, last);
+}
+
+static bool must_trim(const ctm__range_reader *reader, const ctm__slab_place *place) {
+  return place->min_time < reader->first_time || place->max_time > reader->last_time;
+}
+
+static ctm_status stage_slab(ctm__env *env, ctm__range_reader *reader, size_t run, size_t slab, int64_t low,
+                             int64_t high, ctm__range_list *list) {
+  const ctm__slab_place *place = reader->source.runs->run[run].slabs + slab;
+  ctm__slab *identities = &handles_of(reader, run)->slab;
+  size_t first = 0, last = place->rows;
+  ctm_status status = CTM_OK;
+  if (outside(reader, place->min_time, place->max_time)) return CTM_OK;
+  CTM__TRY(open_slab(env, reader, run, slab));
+  if (place->first_identity < low || place->last_identity >= high) {
+    CTM__TRY(find_rows(env, place, identities, low, high, &first, &last));
+    if (first == last) return CTM_OK;
+  }
+  CTM__TRY(ctm__range_stage_room(env, reader, reader->staged + last - first));
+  CTM__TRY(stage_identities(env, reader, place, identities, first, last, low, high, list));
+  CTM__TRY(stage_rows(env, reader, run, slab, first, last));
+  list->trim |= must_trim(reader, place);
+  reader->staged += last - first;
+out:
+  return status;
+}
+
+/* ---- single identities -------------------------------------------------------------------------------------------
+ * Those that are wanted lie scattered: blocks that have some are decoded once, and only the rows wanted stay. */
+
+enum {
+  FEW_WANTED = 6,   /* in a slab: looked for one by one; more: all its identities are decoded */
+  NEAR_ROWS = 256,  /* rows between two that are decoded along */
+  MOST_ROWS = 16384 /* that are decoded at once, when they are of several identities */
+};
+
+/* Staged rows from `from` on move down to `to`. */
+static void move_rows(ctm__range_reader *reader, size_t to, size_t from, size_t rows) {
+  if (to == from) return;
+  memmove(reader->time + to, reader->time + from, rows * sizeof *reader->time);
+  if (reader->flags & CTM__RANGE_PLACES)
+    memmove(reader->place + to, reader->place + from, rows * sizeof *reader->place);
+  for (size_t c = 0; c < reader->column_count; c++) {
+    ctm__range_column *column = reader->columns + c;
+    bool codes = column->kind == CTM__SLAB_CODES || column->kind == CTM__SLAB_TEXTS;
+    size_t size = codes ? sizeof(int32_t) : sizeof(int64_t);
+    memmove((char *)column->staged + to * size, (char *)column->staged + from * size, rows * size);
+    if (column->kind == CTM__SLAB_INTS) memmove(column->staged_present + to, column->staged_present + from, rows);
+  }
+}
+
+/* The slab's rows of the identities wanted, as a list of (identity, first row, end). */
+static ctm_status find_wanted(ctm__env *env, ctm__range_reader *reader, const ctm__slab_place *place, ctm__slab *slab,
+                              const int64_t *wanted, size_t count, const ctm__range_list *list, size_t *found) {
+  ctm_status status = CTM_OK;
+  ctm__range_found *f = ctm__grow(env, reader->found, &reader->found_room, count, sizeof *f);
+  *found = 0;
+  if (f == NULL) return CTM_NOMEM;
+  reader->found = f;
+  if (count <= FEW_WANTED) {
+    for (size_t w = 0; w < count; w++) {
+      size_t first, last;
+      CTM__TRY(find_rows(env, place, slab, wanted[w], wanted[w] + 1, &first, &last));
+      if (first < last) f[(*found)++] = (ctm__range_found){wanted[w], (uint32_t)first, (uint32_t)last};
+    }
+    return CTM_OK;
+  }
+  size_t made;
+  CTM__TRY(room_for_ids(env, reader, list->count + place->rows + 2));
+  int64_t *ids = reader->ids + list->first + list->count + 1; /* behind the list's own */
+  uint32_t *starts = reader->id_starts + list->first + list->count + 1;
+  status = ctm__slab_runs(env, slab, 0, place->rows, ids, starts, &made);
+  if (status == CTM_CORRUPT)
+    ctm__fail_prefix(env, "slab %lld, column %d: ", (long long)place->id, CTM__COLUMN_IDENTITY);
+  if (status != CTM_OK) return status;
+  for (size_t w = 0, i = 0; w < count; w++) {
+    while (i < made && ids[i] < wanted[w]) i++;
+    if (i < made && ids[i] == wanted[w]) f[(*found)++] = (ctm__range_found){wanted[w], starts[i], starts[i + 1]};
+  }
+out:
+  return status;
+}
+
+static ctm_status stage_wanted_of_slab(ctm__env *env, ctm__range_reader *reader, size_t run, size_t slab,
+                                       const int64_t *wanted, size_t count, ctm__range_list *list) {
+  const ctm__slab_place *place = reader->source.runs->run[run].slabs + slab;
+  ctm_status status = CTM_OK;
+  size_t found;
+  if (outside(reader, place->min_time, place->max_time)) return CTM_OK;
+  CTM__TRY(open_slab(env, reader, run, slab));
+  CTM__TRY(find_wanted(env, reader, place, &handles_of(reader, run)->slab, wanted, count, list, &found));
+  CTM__TRY(room_for_ids(env, reader, list->count + found + 1));
+  const ctm__range_found *f = reader->found;
+  for (size_t i = 0, next; i < found; i = next) {
+    uint32_t first = f[i].first, last = f[i].last;
+    for (next = i + 1; next < found && f[next].first - last <= NEAR_ROWS && f[next].last - first <= MOST_ROWS; next++)
+      last = f[next].last;
+    CTM__TRY(ctm__range_stage_room(env, reader, reader->staged + last - first));
+    CTM__TRY(stage_rows(env, reader, run, slab, first, last));
+    size_t base = reader->staged;
+    for (size_t k = i; k < next; k++) {
+      size_t at = reader->staged, rows = f[k].last - f[k].first, n = list->first + list->count;
+      move_rows(reader, at, base + (f[k].first - first), rows);
+      if (reader->flags & CTM__RANGE_IDENTITIES)
+        for (size_t row = 0; row < rows; row++) reader->identity[at + row] = f[k].identity;
+      if (list->count == 0 || reader->ids[n - 1] != f[k].identity) { /* else it goes on from the slab before */
+        reader->ids[n] = f[k].identity;
+        reader->id_starts[n] = (uint32_t)at;
+        list->count++;
+      }
+      reader->staged += rows;
+      reader->id_starts[list->first + list->count] = (uint32_t)reader->staged;
+    }
+  }
+  if (found > 0) list->trim |= must_trim(reader, place);
+out:
+  return status;
+}
+
+ctm_status ctm__range_stage_wanted(ctm__env *env, ctm__range_reader *reader, size_t run, const int64_t *wanted,
+                                   size_t count) {
+  const ctm__run_place *place = reader->source.runs->run + run;
+  ctm__range_list *list = new_list(reader, run);
+  ctm_status status = CTM_OK;
+  if (place->slab_count == 0 || outside(reader, place->min_time, place->max_time)) return CTM_OK;
+  for (size_t w = 0, s = 0; w < count;) {
+    size_t slab = ctm__range_first_slab(place, wanted[w]), end = w;
+    s = CTM__MAX(s, slab);
+    if (s == place->slab_count) break;
+    while (end < count && wanted[end] <= place->slabs[s].last_identity) end++;
+    while (w < end && wanted[w] < place->slabs[s].first_identity) w++;
+    if (w < end) CTM__TRY(stage_wanted_of_slab(env, reader, run, s, wanted + w, end - w, list));
+    /* the last one may go on in the next slab */
+    w = end > w && wanted[end - 1] == place->slabs[s].last_identity ? end - 1 : end;
+    s++;
+  }
+  end_list(reader, list);
 out:
   return status;
 }
@@ -450,19 +592,19 @@ out:
   return status;
 }
 
-ctm_status ctm__range_stage_journal(ctm__env *env, ctm__range_reader *reader, int64_t low, int64_t high) {
+/* Rows first … last - 1 of the journal go on its list. */
+static ctm_status stage_journal(ctm__env *env, ctm__range_reader *reader, size_t first, size_t last,
+                                ctm__range_list *list) {
   const ctm__journal *journal = reader->source.journal;
-  ctm__range_list *list = new_list(reader, reader->source.runs->count);
-  ctm_status status = CTM_OK;
-  size_t first, last, at = reader->staged;
-  if (journal == NULL || journal->chunk.rows == 0 || outside(reader, journal->min_time, journal->max_time))
-    return CTM_OK;
-  first = ctm__range_journal_row(journal, low);
-  last = ctm__range_journal_row(journal, high);
-  size_t rows = last > first ? last - first : 0;
-  if (rows == 0) return CTM_OK;
+  ctm_status status;
+  size_t rows = last - first, at = reader->staged;
   CTM__TRY(ctm__range_stage_room(env, reader, at + rows));
-  CTM__TRY(room_for_ids(env, reader, rows + 1));
+  CTM__TRY(room_for_ids(env, reader, list->count + rows + 1));
+  int64_t *sequences =
+      ctm__grow(env, reader->sequences, &reader->sequences_room, reader->sequence_count + rows, sizeof *sequences);
+  if (sequences == NULL) return CTM_NOMEM;
+  reader->sequences = sequences;
+  memcpy(sequences + reader->sequence_count, journal->sequence + first, rows * sizeof *sequences);
   memcpy(reader->time + at, journal->chunk.time + first, rows * sizeof *reader->time);
   const int64_t *identity = journal->chunk.identity + first;
   int64_t *ids = reader->ids + list->first;
@@ -477,11 +619,44 @@ ctm_status ctm__range_stage_journal(ctm__env *env, ctm__range_reader *reader, in
   if (reader->flags & CTM__RANGE_PLACES)
     memcpy(reader->place + at, journal->sequence + first, rows * sizeof *reader->place);
   for (size_t c = 0; c < reader->column_count; c++) CTM__TRY(journal_column(env, reader->columns + c, first, rows, at));
-  list->journal_row = first;
-  list->journal_stage = at;
-  list->trim = journal->min_time < reader->first_time || journal->max_time > reader->last_time;
   reader->staged += rows;
+  reader->sequence_count += rows;
+out:
+  return status;
+}
+
+static ctm__range_list *new_journal_list(ctm__range_reader *reader) {
+  const ctm__journal *journal = reader->source.journal;
+  ctm__range_list *list = new_list(reader, reader->source.runs->count);
+  if (journal == NULL || journal->chunk.rows == 0 || outside(reader, journal->min_time, journal->max_time)) return NULL;
+  reader->sequence_count = 0;
+  reader->sequence_stage = reader->staged;
+  list->trim = journal->min_time < reader->first_time || journal->max_time > reader->last_time;
+  return list;
+}
+
+ctm_status ctm__range_stage_journal(ctm__env *env, ctm__range_reader *reader, int64_t low, int64_t high) {
+  ctm__range_list *list = new_journal_list(reader);
+  ctm_status status = CTM_OK;
+  if (list == NULL) return CTM_OK;
+  size_t first = ctm__range_journal_row(reader->source.journal, low);
+  size_t last = ctm__range_journal_row(reader->source.journal, high);
+  if (first < last) CTM__TRY(stage_journal(env, reader, first, last, list));
   end_list(reader, list);
+out:
+  return status;
+}
+
+ctm_status ctm__range_stage_wanted_journal(ctm__env *env, ctm__range_reader *reader, const int64_t *wanted,
+                                           size_t count) {
+  ctm__range_list *list = new_journal_list(reader);
+  ctm_status status = CTM_OK;
+  for (size_t w = 0; list != NULL && w < count; w++) {
+    size_t first = ctm__range_journal_row(reader->source.journal, wanted[w]);
+    size_t last = ctm__range_journal_row(reader->source.journal, wanted[w] + 1);
+    if (first < last) CTM__TRY(stage_journal(env, reader, first, last, list));
+  }
+  if (list != NULL) end_list(reader, list);
 out:
   return status;
 }
