@@ -169,7 +169,7 @@ static ctm_status slabs_forget(ctm_store *store, const int64_t *numbers, size_t 
   CTM__TRY(ctm__runs_read(&store->env, store->db, &runs));
   for (size_t i = 0; i < runs->count; i++) {
     const ctm__run_place *run = &runs->run[i];
-    for (size_t k = 0; k < run->slab_count; k++)
+    for (size_t k = run->slab_count; k-- > 0;) /* from the last: replacing a slab may renumber those behind it */
       if (reaches(&run->slabs[k], numbers, count))
         CTM__TRY(slab_forget(store, run->id, &run->slabs[k], numbers, count));
   }
