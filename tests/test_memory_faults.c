@@ -844,9 +844,10 @@ START_TEST(test_record) {
 END_TEST
 
 START_TEST(test_load) {
-  static const act acts[] = {{"csv", small_world, run_csv, NULL, false, true, false},
-                             {"jsonl", small_world, run_jsonl, NULL, false, true, false},
-                             {"arrow", prepare_arrow, run_arrow, another_stream, false, true, false}};
+  /* what compacts afterwards may fail unseen */
+  static const act acts[] = {{"csv", small_world, run_csv, NULL, false, true, true},
+                             {"jsonl", small_world, run_jsonl, NULL, false, true, true},
+                             {"arrow", prepare_arrow, run_arrow, another_stream, false, true, true}};
   for (size_t i = 0; i < sizeof acts / sizeof acts[0]; i++) both(&acts[i], NULL, 30, 3, 5, 23);
 }
 END_TEST
@@ -942,8 +943,9 @@ START_TEST(test_compact) {
 END_TEST
 
 START_TEST(test_bulk) {
-  static const act bulk = {"bulk load", tiny_world, run_bulk, NULL, false, true, false};
-  static const act first = {"first bulk load", tiny_empty, run_bulk, NULL, false, true, false};
+  /* what compacts afterwards may fail unseen */
+  static const act bulk = {"bulk load", tiny_world, run_bulk, NULL, false, true, true};
+  static const act first = {"first bulk load", tiny_empty, run_bulk, NULL, false, true, true};
   both(&first, NULL, 20, 23, 10, 97);
   both(&bulk, NULL, 10, 41, 10, 97);
   both(&bulk, "bulk.ctm", 10, 67, 5, 197);
