@@ -93,6 +93,7 @@ def facts(store):
 
 def tasks(store):
     import ctm
+
     from bench.peers import STEPS, THREADS
 
     steps = [ctm.step(where=f"stage = '{stage}'") for stage in STEPS]

@@ -508,7 +508,8 @@ typedef struct ctm_selection {
   int32_t workers;       /* threads; 0: one a processor */
   ctm_progress progress;
   void *progress_data;
-  int64_t identities_as_of; /* who was whom, as the store was told by then; CTM_NO_TIME: now. Frames have no such dates */
+  int64_t
+      identities_as_of; /* who was whom, as the store was told by then; CTM_NO_TIME: now. Frames have no such dates */
 } ctm_selection;
 
 #define CTM_SELECTION_INIT                                                                                        \

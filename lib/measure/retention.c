@@ -258,11 +258,19 @@ static inline uint64_t offset_of(const plan *p, ruler by, const beginning *from,
   return place_of(p->calendar, ctm__calendar_slot(p->calendar, t)) - from->place;
 }
 
-/* Bits of the offsets at which there are returns. No branch depends on a time: they could not be foretold. */
+/* From here on nothing counts any more. */
+static inline int64_t end_of(const plan *p, ruler by, const beginning *from, uint64_t periods) {
+  if (by == EVEN) return p->calendar->starts[CTM__MIN(from->place + periods, p->calendar->count)];
+  return INT64_MAX;
+}
+
+/* Bits of the offsets at which there are returns. But for its end, no branch depends on a time: they could not be
+ * foretold. */
 static inline uint64_t walk_word(const plan *p, ruler by, const history *h, const uint8_t *returns,
                                  const beginning *from, uint64_t periods) {
   uint64_t bits = 0;
-  for (uint64_t i = from->row + 1; i < h->rows; i++) {
+  int64_t end = end_of(p, by, from, periods);
+  for (uint64_t i = from->row + 1; i < h->rows && h->time[i] < end; i++) {
     uint64_t k = offset_of(p, by, from, h->time[i]);
     bits |= (uint64_t)((k < periods) & (returns == NULL || returns[i])) << (k % WORD);
   }

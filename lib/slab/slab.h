@@ -19,6 +19,8 @@
 #ifndef CTM_SLAB_H
 #define CTM_SLAB_H
 
+#include <stdatomic.h>
+
 #include "base.h"
 
 enum {
@@ -80,16 +82,24 @@ typedef struct ctm__slab {
   uint32_t *text_starts;
   char *text_bytes;
   int64_t *scratch;
+  atomic_uchar *seen; /* by block: 1 when its checksum was found right before; NULL: not told */
 } ctm__slab;
 
 /* CTM_CORRUPT: not a column, damaged, or not of this length. CTM_NEWER: of a later format. On failure there is nothing
  * to close; closing a zeroed handle is fine. */
 ctm_status ctm__slab_open(ctm__env *env, const void *bytes, size_t length, ctm__slab *slab);
+/* Bytes that many handles read, and that nobody writes meanwhile, need their blocks' checksums looked at once: `seen`
+ * has a byte a block, zero at first, and lives as long as the bytes. Any thread may share it. */
+static inline void ctm__slab_share(ctm__slab *slab, atomic_uchar *seen) {
+  slab->seen = seen;
+}
 /* From the head alone, for skipping: `length` may be any number of bytes that holds it. Rows of blocks that lie beyond
  * are CTM_CORRUPT. */
 ctm_status ctm__slab_open_head(ctm__env *env, const void *bytes, size_t length, ctm__slab *slab);
 /* How many bytes the head has, told by its first CTM__SLAB_FIXED_HEAD; not yet checked against anything. */
 size_t ctm__slab_head_length(const void *fixed_head);
+/* No fewer than its blocks, told by the same; no more than CTM__SLAB_MOST_ROWS. */
+size_t ctm__slab_most_blocks(const void *fixed_head);
 void ctm__slab_close(ctm__env *env, ctm__slab *slab);
 
 /* Rows [first, last) into out[0 … last - first). CTM_INVALID: rows that are not there, another kind of column. On

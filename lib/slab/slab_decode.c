@@ -16,6 +16,13 @@ static ctm_status damaged_block(ctm__env *env, const ctm__slab *slab, size_t blo
 /* ---- opening ------------------------------------------------------------------------------------------------------
  */
 
+size_t ctm__slab_most_blocks(const void *fixed_head) {
+  const uint8_t *head = fixed_head;
+  size_t rows = CTM__MIN(ctm__get32(head + CTM__AT_ROWS), (uint32_t)CTM__SLAB_MOST_ROWS);
+  unsigned shift = CTM__MIN(head[CTM__AT_BLOCK_SHIFT], (uint8_t)15);
+  return (rows >> shift) + 1;
+}
+
 size_t ctm__slab_head_length(const void *fixed_head) {
   return ctm__get32((const uint8_t *)fixed_head + CTM__AT_HEAD_LENGTH);
 }
@@ -243,7 +250,10 @@ static bool block_open(const ctm__slab *slab, size_t number, block *b) {
   const uint8_t *bodies = slab->bytes + slab->head_length;
   size_t start = number > 0 ? ctm__get32(entry - entry_bytes(slab)) : 0, end = ctm__get32(entry);
   if (end > slab->available - slab->head_length) return false;
-  if (ctm__slab_checksum(bodies + start, end - start, 0) != ctm__get64(entry + 4)) return false;
+  if (slab->seen == NULL || !atomic_load_explicit(&slab->seen[number], memory_order_relaxed)) {
+    if (ctm__slab_checksum(bodies + start, end - start, 0) != ctm__get64(entry + 4)) return false;
+    if (slab->seen != NULL) atomic_store_explicit(&slab->seen[number], 1, memory_order_relaxed);
+  }
   b->in = (ctm__in){bodies + start, bodies + end, slab->bytes + slab->available};
   b->rows = rows_of_block(slab, number);
   switch (*b->in.at++) {

@@ -258,8 +258,8 @@ static ctm_status read_column(ctm__env *env, ctm__engine *engine, int64_t id, si
   sqlite3_bind_int64(engine->select, 1, id);
   int code = sqlite3_step(engine->select);
   if (code == SQLITE_DONE) {
-    status = ctm__fail(env, CTM_STALE, "column %d of slab %lld is not in the file", (int)(id & 4095),
-                       (long long)(id >> 12));
+    status =
+        ctm__fail(env, CTM_STALE, "column %d of slab %lld is not in the file", (int)(id & 4095), (long long)(id >> 12));
     goto out;
   }
   if (code != SQLITE_ROW) {
@@ -281,8 +281,9 @@ static ctm_status read_column(ctm__env *env, ctm__engine *engine, int64_t id, si
     status = not_as_told(env, id);
     goto out;
   }
+  size_t most_blocks = ctm__slab_most_blocks(data);
   if ((bytes = ctm__calloc(&engine->env, 1, sizeof *bytes)) == NULL ||
-      (bytes->data = ctm__alloc(&engine->env, length)) == NULL) {
+      (bytes->data = ctm__alloc(&engine->env, length + most_blocks)) == NULL) {
     status = ctm__fail(env, CTM_NOMEM, "%s", engine->env.error.message);
     goto out;
   }
@@ -292,6 +293,8 @@ static ctm_status read_column(ctm__env *env, ctm__engine *engine, int64_t id, si
   bytes->length = length;
   bytes->mark = mark;
   memcpy(bytes->data, data, length);
+  bytes->seen = (atomic_uchar *)(bytes->data + length);
+  for (size_t i = 0; i < most_blocks; i++) atomic_init(&bytes->seen[i], 0);
   if (cache_add(&engine->env, engine->cache, bytes) != CTM_OK) {
     status = ctm__fail(env, CTM_NOMEM, "%s", engine->env.error.message);
     goto out;

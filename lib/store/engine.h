@@ -16,6 +16,7 @@ typedef struct ctm__bytes {
   int64_t id;
   size_t length;
   uint8_t *data;
+  atomic_uchar *seen; /* a byte a block: which checksums were looked at (ctm__slab_share) */
   /* private to the cache: */
   uint64_t mark, touched;
   struct ctm__bytes *newer, *older, *chain;

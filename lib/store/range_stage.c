@@ -106,9 +106,10 @@ static ctm_status open_column(ctm__env *env, ctm__range_reader *reader, const ct
   } else if (status == CTM_CORRUPT) {
     ctm__fail_prefix(env, "slab %lld, column %d: ", (long long)place->id, (int)column->column);
   }
-  if (status == CTM_OK)
+  if (status == CTM_OK) {
     handle->bytes = bytes;
-  else
+    ctm__slab_share(&handle->slab, bytes->seen);
+  } else
     ctm__bytes_drop(bytes);
   return status;
 }
