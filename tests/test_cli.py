@@ -1,14 +1,16 @@
 """The command `ctm`, run as people run it."""
 
+import contextlib
 import csv
 import gzip
 import io
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 
 import ctm
@@ -391,13 +393,27 @@ def test_a_closed_pipe_is_quiet(shop, tmp_path):
 
 
 def test_ctrl_c(shop, tmp_path):
-    rows = "".join(f"C{i},2025-01-01T00:00:00Z,catalog,web,,\n" for i in range(2_000_000))
-    (tmp_path / "big.csv").write_text(EVENTS + rows)
-    process = subprocess.Popen([sys.executable, "-m", "ctm", "load", str(shop), "big.csv", *COLUMNS], cwd=tmp_path,
+    """A load that would never end by itself."""
+    source = tmp_path / "endless.csv"
+    os.mkfifo(source)
+    process = subprocess.Popen([sys.executable, "-m", "ctm", "load", str(shop), "endless.csv", *COLUMNS], cwd=tmp_path,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
-    time.sleep(1.5)
+    written = threading.Event()
+
+    def write():
+        with contextlib.suppress(BrokenPipeError), open(source, "w") as pipe:
+            pipe.write(EVENTS)
+            for number in itertools.count():
+                pipe.write(f"C{number},2025-01-01T00:00:00Z,catalog,web,,\n")
+                if number == 200_000:
+                    written.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert written.wait(60)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
+    writer.join()
     assert (process.returncode, out, err) == (130, "", "ctm: interrupted\n")
     with ctm.open(shop) as store:
         assert len(store) == 5
