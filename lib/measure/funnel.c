@@ -129,6 +129,29 @@ ctm_status ctm__funnel_plan_complete(ctm__env *env, ctm__bound *bound, ctm__funn
   return CTM_OK;
 }
 
+/* A condition on a step; one that the touchpoint decides costs no more than naming touchpoints. */
+static ctm_status bind_where(ctm__env *env, ctm__bound *bound, ctm__funnel_plan *p, size_t s, const char *text) {
+  size_t codes = (size_t)bound->scan->catalogue->touchpoints.count;
+  uint8_t *holds = NULL;
+  ctm_status status = ctm__where_compile(env, text, ctm__scan_field, bound->scan, bound->scan->zone, &p->where[s]);
+  if (status != CTM_OK) {
+    if (status != CTM_NOMEM) ctm__fail_prefix(env, "step %zu: ", s + 1);
+    return status;
+  }
+  holds = ctm__alloc(env, codes);
+  if (holds == NULL) return CTM_NOMEM;
+  if (ctm__where_by_touchpoint(p->where[s], codes, holds)) {
+    for (size_t c = 0; c < codes; c++)
+      if (!holds[c]) p->by_code[c] &= ~(UINT64_C(1) << s);
+    ctm__where_free(env, p->where[s]);
+    p->where[s] = NULL;
+  } else {
+    p->any_where = true;
+  }
+  ctm__free(env, holds);
+  return CTM_OK;
+}
+
 static ctm_status bind(ctm__env *env, ctm__bound *bound) {
   const ctm__funnel_question *q = bound->query->options;
   const ctm__dictionary *touchpoints = &bound->scan->catalogue->touchpoints;
@@ -148,14 +171,7 @@ static ctm_status bind(ctm__env *env, ctm__bound *bound) {
       p->known[names++] = code >= 0;
     }
     for (int32_t c = 0; step->touchpoint_count == 0 && c < touchpoints->count; c++) p->by_code[c] |= bit;
-    if (step->where != NULL) {
-      p->any_where = true;
-      status = ctm__where_compile(env, step->where, ctm__scan_field, bound->scan, bound->scan->zone, &p->where[s]);
-      if (status != CTM_OK) {
-        if (status != CTM_NOMEM) ctm__fail_prefix(env, "step %zu: ", s + 1);
-        goto out;
-      }
-    }
+    if (step->where != NULL) CTM__TRY(bind_where(env, bound, p, s, step->where));
     if (step->within > 0) p->rules.gap[s] = CTM__MIN(p->rules.gap[s], step->within);
     if (step->direct) p->rules.direct |= bit;
     if (step->optional) p->rules.optional |= bit;

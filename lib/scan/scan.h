@@ -55,6 +55,8 @@ ctm_status ctm__where_compile(ctm__env *env, const char *text, ctm__resolve reso
                               const ctm__zone *zone, ctm__where **where);
 /* keep[row - batch->starts[0]] = 1 where the condition is true (neither false nor null). Thread-safe. */
 ctm_status ctm__where_eval(ctm__env *env, const ctm__where *where, const ctm__batch *batch, uint8_t *keep);
+/* Does the touchpoint alone decide? Then *holds tells for each of `codes` touchpoints whether the condition is true. */
+bool ctm__where_by_touchpoint(const ctm__where *where, size_t codes, uint8_t *holds);
 void ctm__where_free(ctm__env *env, ctm__where *where);
 
 /* ---- scan (scan.c) ---- */

@@ -322,3 +322,12 @@ ctm_status ctm__where_eval(ctm__env *env, const ctm__where *where, const ctm__ba
   ctm__free(env, scratch);
   return CTM_OK;
 }
+
+bool ctm__where_by_touchpoint(const ctm__where *where, size_t codes, uint8_t *holds) {
+  const ctm__where_node *root = where->root;
+  if (root->kind != CTM__WHERE_TABLE || !root->field.of_touchpoint || root->field.of_customer ||
+      root->field.lut != NULL || root->table_size < codes + 1)
+    return false;
+  for (size_t c = 0; c < codes; c++) holds[c] = root->table[c + 1] == CTM__TRUE;
+  return true;
+}
