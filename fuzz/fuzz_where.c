@@ -1,6 +1,7 @@
 /* Any text is compiled or refused with a message, and every row is true, false or unknown. Build:
- * clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Iinclude -Ilib/base -Ilib/scan -Ilib/store ... \
- *   fuzz/fuzz_where.c lib/scan/where*.c lib/base/[a-z]*.c -lm -lpthread -o fuzz_where && ./fuzz_where fuzz/corpus/where
+ * clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Iinclude -Ilib/base -Ilib/scan -Ilib/store
+ * -Ilib/reading ... \ fuzz/fuzz_where.c lib/scan/where*.c lib/base/[a-z]*.c -lm -lpthread -o fuzz_where && ./fuzz_where
+ * fuzz/corpus/where
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Interactions as columns in memory, grouped by customer and sorted: a frame, built from Arrow columns
- * (lib/source/frame.c), immutable once built. Stores are read by ranges instead (lib/store/range.h). */
+ * (lib/source/frame.c), immutable once built. Stores are read by ranges instead (lib/reading/range.h). */
 #ifndef CTM_TABLE_H
 #define CTM_TABLE_H
 

@@ -95,7 +95,7 @@ void ctm__forget(ctm_store *store);
 ctm_status ctm__read_begin(ctm_store *store, sqlite3 **db);
 void ctm__read_end(ctm_store *store, sqlite3 *db);
 
-/* private to lib/store */
+/* between lib/store and the rooms around it */
 ctm_status ctm__customer_update(ctm_store *store, const char *kind, const char *value, const ctm_attribute *attributes,
                                 size_t count, const char *segment);
 void ctm__frame_release(ctm_store *store);

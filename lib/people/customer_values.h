@@ -27,8 +27,8 @@ ctm_status ctm__customer_values_delete(ctm_store *store, int64_t run); /* of an 
 ctm_status ctm__customer_values_undo(ctm_store *store, int64_t load);  /* what the load set goes, rows and columns */
 ctm_status ctm__customer_values_forget(ctm_store *store, const int64_t *identities, size_t count);
 
-/* `count` numbers of the order in which things were set, over rows and columns: *first and the following. Private to
- * lib/store. */
+/* `count` numbers of the order in which things were set, over rows and columns: *first and the following. For
+ * lib/people and lib/settling. */
 ctm_status ctm__attribute_sequences(ctm_store *store, int64_t count, int64_t *first);
 
 /* Reading, over rows and columns: for each identity with the attribute the one that holds, in order of identity. The
