@@ -124,7 +124,32 @@ struct ctm__range_reader {
   int64_t *merged_time, *merged_identity, *merged_place;
 };
 
+/* ---- range_columns.c ---- */
+/* Of a run: its identities', its times', then each column's; those of one slab. */
+static inline ctm__range_handle *ctm__range_handles(ctm__range_reader *reader, size_t run) {
+  return reader->handles + run * (reader->column_count + 2);
+}
+ctm_status ctm__range_not_as_told(ctm__env *env, const ctm__slab_place *place, int32_t column);
+/* The slab's identities and times are open, and agree with the directory. */
+ctm_status ctm__range_open_slab(ctm__env *env, ctm__range_reader *reader, size_t run, size_t slab);
+/* Open a column that is asked for; the slab has it. */
+ctm_status ctm__range_open_wanted(ctm__env *env, ctm__range_reader *reader, size_t run, size_t slab,
+                                  const ctm__range_column *column, const ctm__slab_column *at,
+                                  ctm__range_handle *handle);
+void ctm__range_close_run(ctm__env *env, ctm__range_reader *reader, size_t run);
+/* Rows of an open column, or nulls, into the staged rows from `at` on; there is room. */
+ctm_status ctm__range_decode(ctm__env *env, ctm__range_reader *reader, ctm__range_column *column, ctm__slab *slab,
+                             size_t first, size_t last, size_t at);
+void ctm__range_fill_null(ctm__range_column *column, size_t at, size_t rows);
+/* All columns that are asked for, behind what is staged; there is room. */
+ctm_status ctm__range_decode_columns(ctm__env *env, ctm__range_reader *reader, size_t run, size_t slab, size_t first,
+                                     size_t last);
+
 /* ---- range_stage.c ---- */
+ctm_status ctm__range_room_for_ids(ctm__env *env, ctm__range_reader *reader, size_t more);
+static inline bool ctm__range_must_trim(const ctm__range_reader *reader, const ctm__slab_place *place) {
+  return place->min_time < reader->first_time || place->max_time > reader->last_time;
+}
 void ctm__range_stage_reset(ctm__range_reader *reader);
 ctm_status ctm__range_stage_room(ctm__env *env, ctm__range_reader *reader, size_t rows);
 /* One more list: rows of identities low <= i < high of a run, of one of its slabs, of the journal. */
