@@ -303,6 +303,28 @@ static ctm_status compare(ctm__env *e, const column *c, ctm__slab *slab, size_t 
   return status;
 }
 
+/* The rows that are present, against what was written. */
+static ctm_status compare_present(ctm__env *e, const column *c, ctm__slab *slab, size_t first, size_t last) {
+  size_t count, reals_count = 0, next = 0;
+  uint32_t *rows = room((last - first) * 4), *reals_rows = room((last - first) * 4);
+  double *reals = room((last - first) * 8);
+  ctm_status status = ctm__slab_present(e, slab, first, last, rows, &count);
+  if (c->reals && status == CTM_OK)
+    status = ctm__slab_present_reals(e, slab, first, last, reals_rows, reals, &reals_count);
+  for (size_t i = first; status == CTM_OK && i < last; i++) {
+    if (c->reals ? isnan(c->reals[i]) : c->codes ? c->codes[i] < 0 : c->present && !c->present[i]) continue;
+    MUST(next < count && rows[next] == i - first);
+    if (c->reals)
+      MUST(next < reals_count && reals_rows[next] == i - first && memcmp(reals + next, c->reals + i, 8) == 0);
+    next++;
+  }
+  if (status == CTM_OK) MUST(next == count && (!c->reals || next == reals_count));
+  free(rows);
+  free(reals_rows);
+  free(reals);
+  return status;
+}
+
 /* What the head tells, against the rows. */
 static void compare_head(const column *c, const ctm__slab *slab) {
   size_t nulls = 0;
@@ -385,9 +407,11 @@ static void round_trip(column c) {
   ck_assert_msg(ctm__slab_open(&env, bytes, w.length, &slab) == CTM_OK, "%s", env.error.message);
   ck_assert_uint_eq(ctm__slab_head_length(bytes), slab.head_length);
   ck_assert_msg(compare(&env, &c, &slab, 0, c.rows) == CTM_OK, "%s", env.error.message);
+  ck_assert_msg(compare_present(&env, &c, &slab, 0, c.rows) == CTM_OK, "%s", env.error.message);
   for (int turn = 0; turn < 12; turn++) {
     size_t first = below(c.rows + 1), last = first + below(c.rows - first + 1);
     ck_assert_int_eq(compare(&env, &c, &slab, first, last), CTM_OK);
+    ck_assert_int_eq(compare_present(&env, &c, &slab, first, last), CTM_OK);
   }
   compare_head(&c, &slab);
   if (c.kind == CTM__SLAB_IDENTITY) compare_identities(&c, &slab);
@@ -531,6 +555,9 @@ static bool detected(const column *c, const uint8_t *bytes, size_t length) {
   if (status == CTM_OK) {
     ck_assert_uint_eq(slab.rows, c->rows);
     status = compare(&env, c, &slab, 0, c->rows);
+    ctm_status present_status = compare_present(&env, c, &slab, 0, c->rows);
+    /* The rows tell all damage; which are present, what touches that. */
+    ck_assert(present_status == CTM_OK || (status == CTM_CORRUPT && present_status == CTM_CORRUPT));
     ctm__slab_close(&env, &slab);
   }
   if (status == CTM_OK) return false;
@@ -716,13 +743,17 @@ START_TEST(what_is_not_there_is_not_read) {
   int64_t ints[] = {1, 3, 2}, out[3];
   int32_t codes[3];
   uint8_t present[] = {1, 0, 1};
-  size_t first, last;
+  size_t first, last, count;
+  uint32_t rows[3];
+  double reals[3];
   ck_assert_int_eq(ctm__slab_encode_ints(&env, ints, present, 3, CTM__SLAB_INTS, 16, &w), CTM_OK);
   ck_assert_int_eq(ctm__slab_open(&env, w.data, w.length, &slab), CTM_OK);
   ck_assert_int_eq(ctm__slab_ints(&env, &slab, 0, 4, out, present), CTM_INVALID);
   ck_assert_int_eq(ctm__slab_ints(&env, &slab, 2, 1, out, present), CTM_INVALID);
   ck_assert_int_eq(ctm__slab_ints(&env, &slab, 0, 3, out, NULL), CTM_INVALID);
   ck_assert_int_eq(ctm__slab_codes(&env, &slab, 0, 3, codes), CTM_INVALID);
+  ck_assert_int_eq(ctm__slab_present(&env, &slab, 0, 4, rows, &count), CTM_INVALID);
+  ck_assert_int_eq(ctm__slab_present_reals(&env, &slab, 0, 3, rows, reals, &count), CTM_INVALID);
   ck_assert_int_eq(ctm__slab_find_identities(&env, &slab, 0, 9, &first, &last), CTM_INVALID);
   ck_assert_int_eq(ctm__slab_find_code(&slab, 1), -1);
   ck_assert_int_eq(ctm__slab_find_text(&slab, "a", 1), -1);
@@ -746,6 +777,7 @@ START_TEST(codes_are_mapped) {
     for (size_t i = 0; i < c.rows; i++)
       ck_assert_int_eq(out[i], c.codes[i] < 0 ? -1 : map[ctm__slab_find_code(&slab, c.codes[i])]);
     ck_assert_int_eq(ctm__slab_check(&env, &slab), CTM_OK);
+    ck_assert_int_eq(compare_present(&env, &c, &slab, 0, c.rows), CTM_OK);
     if (slab.distinct > 0) {
       map[0] = -2;
       ck_assert_int_eq(ctm__slab_remap(&env, &slab, map), CTM_INVALID);

@@ -386,38 +386,35 @@ static inline double real_of(int64_t integer) {
   return real - 6755399441055744.0;
 }
 
+/* The values of an opened block as reals, one after the other. */
+static bool block_reals(const ctm__slab *slab, block *b, double *reals) {
+  if (!ctm__in_has(&b->in, 1)) return false;
+  unsigned places = *b->in.at++;
+  int64_t *values = scratch_values(slab);
+  if (places > CTM__DECIMAL_PLACES && places != CTM__RAW_REALS) return false;
+  if (!ctm__stream_read(&b->in, b->values, CTM__MAY_ALL, values, scratch_stream(slab)) || b->in.at != b->in.end)
+    return false;
+  if (places == CTM__RAW_REALS) {
+    memcpy(reals, values, b->values * sizeof *reals);
+  } else if (places == 0) {
+    for (size_t i = 0; i < b->values; i++) reals[i] = real_of(values[i]);
+  } else {
+    double ten = ctm__powers_of_ten[places];
+    for (size_t i = 0; i < b->values; i++) reals[i] = real_of(values[i]) / ten;
+  }
+  return true;
+}
+
 static bool reals_block(const ctm__slab *slab, size_t number, double *reals) {
   block b;
   if (!block_open(slab, number, &b)) return false;
-  if (b.values == 0) {
-    for (size_t i = 0; i < b.rows; i++) reals[i] = CTM_NO_NUMBER;
-    return true;
-  }
-  if (!ctm__in_has(&b.in, 1)) return false;
-  unsigned places = *b.in.at++;
-  int64_t *values = scratch_values(slab);
-  if (places > CTM__DECIMAL_PLACES && places != CTM__RAW_REALS) return false;
-  if (!ctm__stream_read(&b.in, b.values, CTM__MAY_ALL, values, scratch_stream(slab)) || b.in.at != b.in.end)
-    return false;
-  bool all = b.values == b.rows;
-  if (all && places == CTM__RAW_REALS) {
-    memcpy(reals, values, b.rows * sizeof *reals);
-    return true;
-  }
-  double ten = places == CTM__RAW_REALS ? 1 : ctm__powers_of_ten[places];
-  if (all) {
-    if (places == 0)
-      for (size_t i = 0; i < b.rows; i++) reals[i] = real_of(values[i]);
-    else
-      for (size_t i = 0; i < b.rows; i++) reals[i] = real_of(values[i]) / ten;
-    return true;
-  }
+  if (b.values == b.rows) return block_reals(slab, &b, reals);
   for (size_t i = 0; i < b.rows; i++) reals[i] = CTM_NO_NUMBER;
+  if (b.values == 0) return true;
+  double *values = (void *)scratch_stream(slab); /* no longer in use when they come */
+  if (!block_reals(slab, &b, values)) return false;
   size_t next = 0;
-  if (places == CTM__RAW_REALS)
-    FOR_PRESENT(&b, row, memcpy(reals + row, values + next++, sizeof *reals))
-  else
-    FOR_PRESENT(&b, row, reals[row] = real_of(values[next++]) / ten)
+  FOR_PRESENT(&b, row, reals[row] = values[next++])
   return true;
 }
 
@@ -522,6 +519,107 @@ ctm_status ctm__slab_reals(ctm__env *env, ctm__slab *slab, size_t first, size_t 
     reals += p.rows;
   }
   return CTM_OK;
+}
+
+/* ---- rows that are present ------------------------------------------------------------------------------------------
+ */
+
+/* Of the block's rows [from, from + count) those that are present, `shift` added modulo 2^32; returns how many, and
+ * how many are present before them. */
+static size_t present_rows(const block *b, size_t from, size_t count, uint32_t shift, uint32_t *rows, size_t *before) {
+  size_t made = 0, to = from + count;
+  if (b->values == b->rows) {
+    for (size_t i = 0; i < count; i++) rows[i] = (uint32_t)(from + i) + shift;
+    *before = from;
+    return count;
+  }
+  *before = 0;
+  if (b->values == 0) return 0;
+  for (size_t word = 0; word < from / 64; word++) *before += (size_t)__builtin_popcountll(b->present[word]);
+  for (size_t start = from / 64 * 64; start < to; start += 64) {
+    uint64_t bits = b->present[start / 64];
+    if (start < from) {
+      uint64_t under = (1ULL << (from - start)) - 1;
+      *before += (size_t)__builtin_popcountll(bits & under);
+      bits &= ~under;
+    }
+    if (to - start < 64) bits &= (1ULL << (to - start)) - 1;
+    for (; bits != 0; bits &= bits - 1) rows[made++] = (uint32_t)(start + (size_t)__builtin_ctzll(bits)) + shift;
+  }
+  return made;
+}
+
+/* Of codes and texts the index 0 is null as well. */
+static bool drop_nulls(const ctm__slab *slab, block *b, size_t before, uint32_t *rows, size_t *count) {
+  int64_t *indexes = scratch_values(slab);
+  size_t made = 0;
+  if (b->values == 0) return true;
+  if (!ctm__stream_read(&b->in, b->values, CTM__MAY_ALL, indexes, scratch_stream(slab)) || b->in.at != b->in.end)
+    return false;
+  for (size_t i = 0; i < b->values; i++)
+    if ((uint64_t)indexes[i] > slab->distinct) return false;
+  for (size_t i = 0; i < *count; i++) {
+    rows[made] = rows[i];
+    made += indexes[before + i] != 0;
+  }
+  *count = made;
+  return true;
+}
+
+ctm_status ctm__slab_present(ctm__env *env, ctm__slab *slab, size_t first, size_t last, uint32_t *rows, size_t *count) {
+  ctm_status status = check_range(env, slab, first, last, true);
+  size_t made = 0;
+  *count = 0;
+  if (status != CTM_OK) return status;
+  if (slab->nulls == 0) {
+    for (size_t i = 0; i < last - first; i++) rows[i] = (uint32_t)i;
+    made = last - first;
+  } else if (slab->blocks > 0) {
+    for (size_t row = first; row < last;) {
+      part p = part_at(slab, row, last);
+      block b;
+      size_t before, here;
+      if (!block_open(slab, p.block, &b)) return damaged_block(env, slab, p.block);
+      here = present_rows(&b, p.from, p.rows, (uint32_t)(row - first) - (uint32_t)p.from, rows + made, &before);
+      if (coded(slab) && !drop_nulls(slab, &b, before, rows + made, &here)) return damaged_block(env, slab, p.block);
+      made += here;
+      row += p.rows;
+    }
+  }
+  *count = made;
+  return CTM_OK;
+}
+
+ctm_status ctm__slab_present_reals(ctm__env *env, ctm__slab *slab, size_t first, size_t last, uint32_t *rows,
+                                   double *reals, size_t *count) {
+  ctm_status status = check_range(env, slab, first, last, slab->kind == CTM__SLAB_REALS);
+  size_t made = 0;
+  *count = 0;
+  if (status != CTM_OK) return status;
+  if (slab->blocks == 0) {
+    CTM__TRY(ctm__slab_present(env, slab, first, last, rows, count));
+    for (size_t i = 0; i < *count; i++) reals[i] = slab->low_real;
+    return CTM_OK;
+  }
+  for (size_t row = first; row < last;) {
+    part p = part_at(slab, row, last);
+    block b;
+    size_t before, here;
+    if (!block_open(slab, p.block, &b)) return damaged_block(env, slab, p.block);
+    here = present_rows(&b, p.from, p.rows, (uint32_t)(row - first) - (uint32_t)p.from, rows + made, &before);
+    if (here == b.values && here > 0) {
+      if (!block_reals(slab, &b, reals + made)) return damaged_block(env, slab, p.block);
+    } else if (here > 0) {
+      double *values = (void *)scratch_output(slab);
+      if (!block_reals(slab, &b, values)) return damaged_block(env, slab, p.block);
+      memcpy(reals + made, values + before, here * sizeof *reals);
+    }
+    made += here;
+    row += p.rows;
+  }
+  *count = made;
+out:
+  return status;
 }
 
 /* ---- codes and texts ----------------------------------------------------------------------------------------------
