@@ -312,6 +312,7 @@ out:
 static const char blocks_in_order[] =
     "SELECT kind, first, last, entries, bytes FROM identity_blocks WHERE run = ?1 AND"
     " generation = ?2 ORDER BY kind, first";
+static const char one_block[] = "SELECT kind, first, last, entries, bytes FROM identity_blocks WHERE id = ?1";
 static const char rows_in_order[] = "SELECT kind, value, number FROM identities ORDER BY kind, value, number";
 
 typedef struct cursor {
@@ -943,6 +944,44 @@ ctm_status ctm__identity_blocks_find(ctm__env *env, sqlite3 *db, const char *kin
   return status;
 }
 
+static int compare_numbers(const void *a, const void *b) {
+  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return (x > y) - (x < y);
+}
+
+static bool among(const int64_t *numbers, size_t count, int64_t number) {
+  return bsearch(&number, numbers, count, sizeof *numbers, compare_numbers) != NULL;
+}
+
+/* Blocks, also of unpublished runs, that hold one of the numbers: (id, run, generation) each. */
+static ctm_status blocks_with(ctm__env *env, sqlite3 *db, const int64_t *numbers, size_t count,
+                              ctm__number_list *found) {
+  sqlite3_stmt *s = NULL;
+  block b = {0};
+  ctm_status status = CTM_OK;
+  int code = sqlite3_prepare_v2(db,
+                                "SELECT id, run, generation, kind, first, last, entries, bytes FROM identity_blocks"
+                                " WHERE high_number >= ?1 AND low_number <= ?2",
+                                -1, &s, NULL);
+  if (code == SQLITE_OK) {
+    sqlite3_bind_int64(s, 1, numbers[0]);
+    sqlite3_bind_int64(s, 2, numbers[count - 1]);
+    while ((code = sqlite3_step(s)) == SQLITE_ROW) {
+      CTM__TRY(block_open(env, s, 3, false, &b));
+      for (size_t i = 0; i < b.entries; i++) {
+        if (!among(numbers, count, block_number(&b, i))) continue;
+        for (int k = 0; k < 3; k++) CTM__TRY(list_add(env, found, sqlite3_column_int64(s, k)));
+        break;
+      }
+    }
+  }
+  if (code != SQLITE_DONE) status = ctm__sqlite_fail(env, db, code, "reading identities");
+out:
+  sqlite3_finalize(s);
+  block_close(env, &b);
+  return status;
+}
+
 ctm_status ctm__identities_each(ctm__env *env, sqlite3 *db, ctm__identity_visit visit, void *context) {
   cursor c;
   ctm_status status;
@@ -959,6 +998,41 @@ ctm_status ctm__identities_each(ctm__env *env, sqlite3 *db, ctm__identity_visit 
     cursor_end(env, &c);
     if (status != CTM_OK) break;
   }
+  return status;
+}
+
+static ctm_status visit_named(ctm__env *env, cursor *c, const int64_t *numbers, size_t count, ctm__identity_visit visit,
+                              void *context) {
+  ctm_status status = CTM_OK;
+  while (!c->end) {
+    ctm__identity_entry entry = {c->kind, c->value, (uint32_t)c->length, c->number};
+    if (among(numbers, count, c->number)) CTM__TRY(visit(context, env, &entry));
+    CTM__TRY(cursor_next(env, c));
+  }
+out:
+  return status;
+}
+
+ctm_status ctm__identities_named(ctm__env *env, sqlite3 *db, const int64_t *numbers, size_t count,
+                                 ctm__identity_visit visit, void *context) {
+  ctm__number_list found = {0};
+  cursor c;
+  ctm_status status;
+  memset(&c, 0, sizeof c);
+  if (count == 0) return CTM_OK;
+  CTM__TRY(cursor_sql(env, db, "SELECT kind, value, number FROM identities", true, 0, 0, &c));
+  CTM__TRY(visit_named(env, &c, numbers, count, visit, context));
+  cursor_end(env, &c);
+  CTM__TRY(blocks_with(env, db, numbers, count, &found));
+  for (size_t i = 0; i < found.count; i += 3) {
+    if (found.numbers[i + 1] != 0) continue;
+    CTM__TRY(cursor_sql(env, db, one_block, false, found.numbers[i], 0, &c));
+    CTM__TRY(visit_named(env, &c, numbers, count, visit, context));
+    cursor_end(env, &c);
+  }
+out:
+  cursor_end(env, &c);
+  ctm__free(env, found.numbers);
   return status;
 }
 
@@ -1108,43 +1182,6 @@ out:
   return status;
 }
 
-static int compare_numbers(const void *a, const void *b) {
-  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-  return (x > y) - (x < y);
-}
-
-static bool among(const int64_t *numbers, size_t count, int64_t number) {
-  return bsearch(&number, numbers, count, sizeof *numbers, compare_numbers) != NULL;
-}
-
-/* Blocks that hold one of the numbers: (id, run, generation) each. */
-static ctm_status blocks_with(ctm_store *store, const int64_t *numbers, size_t count, ctm__number_list *found) {
-  ctm__env *env = &store->env;
-  sqlite3_stmt *s = NULL;
-  block b = {0};
-  int code;
-  ctm_status status;
-  CTM__TRY(ctm__prepare(store,
-                        "SELECT id, run, generation, kind, first, last, entries, bytes FROM identity_blocks WHERE"
-                        " high_number >= ?1 AND low_number <= ?2",
-                        &s));
-  sqlite3_bind_int64(s, 1, numbers[0]);
-  sqlite3_bind_int64(s, 2, numbers[count - 1]);
-  while ((code = sqlite3_step(s)) == SQLITE_ROW) {
-    CTM__TRY(block_open(env, s, 3, false, &b));
-    for (size_t i = 0; i < b.entries; i++) {
-      if (!among(numbers, count, block_number(&b, i))) continue;
-      for (int k = 0; k < 3; k++) CTM__TRY(list_add(env, found, sqlite3_column_int64(s, k)));
-      break;
-    }
-  }
-  if (code != SQLITE_DONE) status = ctm__sqlite_fail(env, store->db, code, "reading identities");
-out:
-  ctm__done(s);
-  block_close(env, &b);
-  return status;
-}
-
 static ctm_status rewrite_without(ctm_store *store, const int64_t *place, const int64_t *numbers, size_t count) {
   ctm__env *env = &store->env;
   cursor c;
@@ -1153,8 +1190,7 @@ static ctm_status rewrite_without(ctm_store *store, const int64_t *place, const 
   ctm_status status;
   builder_begin(&b, store, place[1], place[2]);
   b.most = SIZE_MAX; /* it stays one */
-  CTM__TRY(cursor_sql(env, store->db, "SELECT kind, first, last, entries, bytes FROM identity_blocks WHERE id = ?1",
-                      false, place[0], 0, &c));
+  CTM__TRY(cursor_sql(env, store->db, one_block, false, place[0], 0, &c));
   while (!c.end) {
     if (!among(numbers, count, c.number)) CTM__TRY(builder_add(&b, c.kind, c.kind_length, c.value, c.length, c.number));
     CTM__TRY(cursor_next(env, &c));
@@ -1185,7 +1221,7 @@ ctm_status ctm__identities_forget(ctm_store *store, const int64_t *numbers, size
     sqlite3_bind_int64(s, 1, sorted[i]);
     CTM__TRY(ctm__run(store, s, "forgetting an identity"));
   }
-  CTM__TRY(blocks_with(store, sorted, count, &found));
+  CTM__TRY(blocks_with(env, store->db, sorted, count, &found));
   for (size_t i = 0; i < found.count; i += 3) CTM__TRY(rewrite_without(store, found.numbers + i, sorted, count));
 out:
   ctm__identities_clear(store);

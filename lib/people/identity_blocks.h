@@ -25,6 +25,9 @@ ctm_status ctm__identity_blocks_find(ctm__env *env, sqlite3 *db, const char *kin
 /* Every identity, rows and blocks, in no order. */
 typedef ctm_status (*ctm__identity_visit)(void *context, ctm__env *env, const ctm__identity_entry *entry);
 ctm_status ctm__identities_each(ctm__env *env, sqlite3 *db, ctm__identity_visit visit, void *context);
+/* Those with these numbers (ascending, each once) as far as they are known, in rows and blocks, in no order. */
+ctm_status ctm__identities_named(ctm__env *env, sqlite3 *db, const int64_t *numbers, size_t count,
+                                 ctm__identity_visit visit, void *context);
 /* Inside a write transaction: rows become blocks when there are many, generations become fewer. */
 ctm_status ctm__identities_compact(ctm_store *store, bool everything);
 /* Inside a write transaction: these numbers are known no more, in rows and blocks. */

@@ -1,5 +1,8 @@
 /* Keys: of interactions with the same identity, time, touchpoint and key the first that was recorded counts. */
+#include <stdlib.h>
+
 #include "bulk_rows.h"
+#include "identity_blocks.h"
 #include "range.h"
 
 enum { RANGE_ROWS = 65536, ROWS_OF_A_LOOKUP = 2048 /* that are read in the time that one identity takes to find */ };
@@ -329,17 +332,74 @@ ctm_status ctm__bulk_keyed_since(ctm__bulk *b, sqlite3 *db, int64_t after, bool 
   return status;
 }
 
+static int compare_numbers(const void *a, const void *b) {
+  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return (x > y) - (x < y);
+}
+
+/* Whom the rows of the journal speak of: others may have made identities that the load has under other numbers. */
+typedef struct meeting {
+  const ctm__bulk *bulk;
+  int64_t *numbers; /* in the journal, ascending */
+  int64_t *own;     /* the load's; 0: it does not speak of them */
+  size_t count, capacity;
+} meeting;
+
+static ctm_status meet(void *context, ctm__env *env, const ctm__identity_entry *entry) {
+  meeting *m = context;
+  uint32_t local = ctm__bulk_person_find(&m->bulk->people, entry->kind, entry->value, entry->length);
+  const int64_t *at = bsearch(&entry->number, m->numbers, m->count, sizeof *at, compare_numbers);
+  (void)env;
+  if (local != 0 && at != NULL) m->own[at - m->numbers] = m->bulk->people.person[local].number;
+  return CTM_OK;
+}
+
+static ctm_status meet_all(ctm__bulk *b, sqlite3 *db, int64_t after, meeting *m) {
+  ctm__env *env = b->env;
+  sqlite3_stmt *s = NULL;
+  ctm_status status = CTM_OK;
+  int code = sqlite3_prepare_v2(db,
+                                "SELECT DISTINCT identity FROM interactions WHERE key IS NOT NULL AND seq > ?1"
+                                " AND identity IS NOT NULL ORDER BY identity",
+                                -1, &s, NULL);
+  if (code == SQLITE_OK) {
+    sqlite3_bind_int64(s, 1, after);
+    while ((code = sqlite3_step(s)) == SQLITE_ROW) {
+      int64_t *grown = ctm__grow(env, m->numbers, &m->capacity, m->count + 1, sizeof *grown);
+      if (grown == NULL) {
+        status = CTM_NOMEM;
+        goto out;
+      }
+      m->numbers = grown;
+      grown[m->count++] = sqlite3_column_int64(s, 0);
+    }
+  }
+  if (code != SQLITE_DONE) {
+    status = ctm__sqlite_fail(env, db, code, "looking for duplicates");
+    goto out;
+  }
+  if ((m->own = ctm__calloc(env, m->count, sizeof *m->own)) == NULL) {
+    status = CTM_NOMEM;
+    goto out;
+  }
+  CTM__TRY(ctm__identities_named(env, db, m->numbers, m->count, meet, m));
+out:
+  sqlite3_finalize(s);
+  return status;
+}
+
 /* Rows of the load that are alike a row of the journal. */
-static ctm_status clash_of(ctm__bulk *b, ctm__range_reader *reader, sqlite3_stmt *s, bool *clash) {
-  int64_t identity = sqlite3_column_int64(s, 0), time = sqlite3_column_int64(s, 1), key = sqlite3_column_int64(s, 3);
+static ctm_status clash_of(ctm__bulk *b, const meeting *m, ctm__range_reader *reader, sqlite3_stmt *s, bool *clash) {
+  int64_t identity = 0, time = sqlite3_column_int64(s, 1), key = sqlite3_column_int64(s, 3);
   int32_t touchpoint = staged_touchpoint(b, sqlite3_column_int(s, 2));
-  const char *kind = (const char *)sqlite3_column_text(s, 4), *value = (const char *)sqlite3_column_text(s, 5);
   ctm__range range;
   ctm_status status = CTM_OK;
   if (touchpoint < 0) return CTM_OK;
-  if (kind != NULL && value != NULL) { /* recent: others may have made whom the load has under another number */
-    uint32_t local = ctm__bulk_person_find(&b->people, kind, value, strlen(value));
-    if (local != 0 && b->people.person[local].number != 0) identity = b->people.person[local].number;
+  if (sqlite3_column_type(s, 0) != SQLITE_NULL) {
+    int64_t number = sqlite3_column_int64(s, 0);
+    const int64_t *at = bsearch(&number, m->numbers, m->count, sizeof number, compare_numbers);
+    identity = at != NULL ? m->own[at - m->numbers] : 0;
+    if (identity == 0) return CTM_OK;
   }
   for (size_t piece = 0; !*clash; piece++) {
     bool end = piece > 0;
@@ -364,6 +424,7 @@ ctm_status ctm__bulk_keys_clash(ctm__bulk *b, sqlite3 *db, int64_t after, bool *
                         .attribute_count = b->staging->catalogue.attributes.count};
   ctm__range_reader *reader = NULL;
   ctm__runs *runs = NULL;
+  meeting people = {.bulk = b};
   sqlite3_stmt *s = NULL;
   int64_t *ids = NULL, others;
   ctm_status status;
@@ -381,22 +442,24 @@ ctm_status ctm__bulk_keys_clash(ctm__bulk *b, sqlite3 *db, int64_t after, bool *
   for (size_t i = 0; i < b->run_count; i++) ids[i] = b->runs[i].run;
   CTM__TRY(ctm__runs_read_some(env, db, ids, b->run_count, &runs));
   if (!runs->keyed) goto out;
+  CTM__TRY(meet_all(b, db, after, &people));
   source.runs = runs;
   CTM__TRY(ctm__range_reader_new(env, &source, columns, CTM__COUNT(columns), 0, &reader));
   code = sqlite3_prepare_v2(db,
-                            "SELECT coalesce(i.identity, 0), i.time, i.touchpoint, i.key, p.kind, p.value"
-                            " FROM interactions i LEFT JOIN identities p ON p.number = i.identity"
-                            " WHERE i.key IS NOT NULL AND i.seq > ?1",
+                            "SELECT identity, time, touchpoint, key FROM interactions WHERE key IS NOT NULL"
+                            " AND seq > ?1",
                             -1, &s, NULL);
   if (code == SQLITE_OK) {
     sqlite3_bind_int64(s, 1, after);
-    while (!*clash && (code = sqlite3_step(s)) == SQLITE_ROW) CTM__TRY(clash_of(b, reader, s, clash));
+    while (!*clash && (code = sqlite3_step(s)) == SQLITE_ROW) CTM__TRY(clash_of(b, &people, reader, s, clash));
   }
   if (code != SQLITE_DONE && code != SQLITE_ROW) status = ctm__sqlite_fail(env, db, code, "looking for duplicates");
 out:
   sqlite3_finalize(s);
   ctm__range_reader_free(env, reader);
   ctm__runs_drop(runs);
+  ctm__free(env, people.numbers);
+  ctm__free(env, people.own);
   ctm__free(env, ids);
   return status;
 }

@@ -230,6 +230,20 @@ out:
   return status;
 }
 
+/* Who and what others have brought since look_before, inside the write transaction. */
+static ctm_status look_again(ctm__bulk *b, ctm__bulk_keys *keys) {
+  sqlite3 *db = b->store->db;
+  int64_t last;
+  ctm_status status = CTM_OK;
+  if (keys == NULL) return CTM_OK;
+  CTM__TRY(ctm__bulk_last_sequence(b, db, &last));
+  if (last == b->seen) return CTM_OK;
+  CTM__TRY(ctm__bulk_people_find(b->env, b->store, db, &b->people, 1));
+  CTM__TRY(drop_known(b, keys, db, b->seen));
+out:
+  return status;
+}
+
 static ctm_status publish_rows(ctm__bulk *b, const char *source, int64_t rejected, int64_t *load, int64_t *loaded,
                                int64_t *duplicates) {
   ctm_store *store = b->store;
@@ -238,7 +252,7 @@ static ctm_status publish_rows(ctm__bulk *b, const char *source, int64_t rejecte
   if (b->fixed[CTM__BULK_KEY].ints != NULL) CTM__TRY(look_before(b, &keys));
   CTM__TRY(ctm__write_begin(store, false));
   CTM__TRY(ctm__bulk_check_erasures(b));
-  CTM__TRY(drop_known(b, keys, store->db, b->seen));
+  CTM__TRY(look_again(b, keys));
   CTM__TRY(ctm__bulk_names_begin(b));
   CTM__TRY(ctm__load_begin(store, source, load));
   CTM__TRY(insert_all(b, *load, duplicates));
