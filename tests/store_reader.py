@@ -301,7 +301,7 @@ class Reading:
         for root, members in sorted(groups.items()):
             kind, value = self.identities[root]
             assert root == min(members)
-            row = {"customer": value, "kind": kind, "identities": len(members)}
+            row = {"customer": value, "kind": kind, "identities": len({self.identities[member] for member in members})}
             row["segment"] = self.names["segments"].get(known.get((root, -1), (0, None))[1])
             for code, (name, type_) in self.customer_attributes.items():
                 value = known.get((root, code), (0, None))[1]

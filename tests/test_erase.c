@@ -378,7 +378,7 @@ START_TEST(test_no_bytes_left) {
   tells(store, others, interactions);
   OKS(store, ctm_check(store));
   ck_assert_int_eq(raw_number(path, "PRAGMA application_id"), CTM__APPLICATION_ID);
-  ck_assert_int_eq(raw_number(path, "PRAGMA user_version"), 2);
+  ck_assert_int_eq(raw_number(path, "PRAGMA user_version"), 3);
   ctm_close(store);
   ctm_free(interactions);
   ctm_free(customers);

@@ -527,7 +527,7 @@ START_TEST(test_info) {
   ck_assert_str_eq(fact_of(info, "first_time"), "1969-12-31T23:59:59.999999Z");
   ck_assert_str_eq(fact_of(info, "last_time"), "2025-01-01T00:00:00.000000Z");
   ck_assert_str_eq(fact_of(info, "journal_mode"), "wal");
-  ck_assert_str_eq(fact_of(info, "schema_version"), "2");
+  ck_assert_str_eq(fact_of(info, "schema_version"), "3");
   ck_assert_str_eq(fact_of(info, "application_id"), "0x43544d31");
   ck_assert_str_eq(fact_of(info, "library_version"), ctm_version());
   ck_assert_str_eq(fact_of(info, "read_only"), "no");

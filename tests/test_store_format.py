@@ -47,7 +47,7 @@ def test_tables(path):
         found = {n: [c for (c,) in db.execute("select name from pragma_table_info(?)", (n,))] for n in names}
         assert found == told()
         assert db.execute("pragma application_id").fetchone() == (0x43544D31,)
-        assert db.execute("pragma user_version").fetchone() == (2,)
+        assert db.execute("pragma user_version").fetchone() == (3,)
         assert {key for (key,) in db.execute("select key from meta")} <= told_keys()
 
 

@@ -267,19 +267,6 @@ static int by_value(const void *a, const void *b) {
   return order != 0 ? order : strcmp(x->kind, y->kind);
 }
 
-/* How many identities a customer has. */
-static int64_t identities_of(const ctm__who *who, int64_t customer) {
-  size_t low = 0, high = who->group_count;
-  while (low < high) {
-    size_t middle = low + (high - low) / 2;
-    if (who->roots[middle] < customer)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low < who->group_count && who->roots[low] == customer ? 1 + who->starts[low + 1] - who->starts[low] : 1;
-}
-
 /* By name; a customer is the first of its identities. */
 static ctm_status list_customers(ctm__env *env, const conditions *c, ctm_result *r) {
   store_customers all = {.who = c->snapshot->who};
@@ -294,7 +281,7 @@ static ctm_status list_customers(ctm__env *env, const conditions *c, ctm_result 
     CTM__TRY(ctm__result_row(env, r));
     CTM__TRY(ctm__result_set_text(env, r, 0, all.list[i].value));
     CTM__TRY(ctm__result_set_text(env, r, 1, all.list[i].kind));
-    ctm__result_set_int(r, 2, identities_of(all.who, all.list[i].number));
+    ctm__result_set_int(r, 2, ctm__who_identities(all.who, all.list[i].number));
     CTM__TRY(ctm__result_set_text(env, r, 3, segment_of(c, all.list[i].number)));
   }
 out:

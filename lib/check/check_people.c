@@ -24,6 +24,7 @@ enum { NAMED_MOST = 1 << 22 }; /* so many at a time */
 typedef struct naming {
   ctm__checking *c;
   uint64_t passes, pass;
+  int64_t twice; /* numbers of an identity beyond its first */
   named *names;
   size_t count, capacity;
   /* of two whose hashes are the same: */
@@ -100,31 +101,38 @@ static ctm_status root_of(ctm__checking *c, sqlite3_stmt *link, int64_t identity
   return status;
 }
 
-/* The same kind and value may have two numbers, when two writers gave them at the same time; then they are linked. */
-static ctm_status check_pair(naming *n, sqlite3_stmt *link, int64_t a, int64_t b) {
+/* The same kind and value may have two numbers, when two writers gave them at the same time; then they are linked, and
+ * it is written down that they are one. */
+static ctm_status check_pair(naming *n, sqlite3_stmt *link, sqlite3_stmt *alias, int64_t a, int64_t b) {
   ctm__checking *c = n->c;
-  int64_t root_a, root_b;
+  int64_t root_a, root_b, first_a, first_b;
   ctm_status status;
   CTM__TRY(root_of(c, link, a, &root_a));
   CTM__TRY(root_of(c, link, b, &root_b));
-  if (root_a == root_b) return CTM_OK;
+  CTM__TRY(root_of(c, alias, a, &first_a));
+  CTM__TRY(root_of(c, alias, b, &first_b));
+  n->twice += first_a == first_b;
+  if (root_a == root_b && first_a == first_b) return CTM_OK;
   n->number[0] = a;
   n->number[1] = b;
   CTM__TRY(ctm__identities_each(c->env, c->db, see_pair, n));
   if (n->value[0].length == n->value[1].length && n->kind[0].length == n->kind[1].length &&
       memcmp(n->value[0].data, n->value[1].data, n->value[0].length) == 0 &&
       memcmp(n->kind[0].data, n->kind[1].data, n->kind[0].length) == 0)
-    status = ctm__fail(c->env, CTM_CORRUPT, "identities %lld and %lld are the same, and not linked", (long long)a,
-                       (long long)b);
+    status = ctm__fail(c->env, CTM_CORRUPT, "identities %lld and %lld are the same, and not %s", (long long)a,
+                       (long long)b, root_a != root_b ? "linked" : "noted as such");
 out:
   return status;
 }
 
 static ctm_status check_names(naming *n) {
   ctm__checking *c = n->c;
-  sqlite3_stmt *link = NULL;
+  sqlite3_stmt *link = NULL, *alias = NULL;
+  int64_t aliases;
   ctm_status status = CTM_OK;
   int code = sqlite3_prepare_v2(c->db, "SELECT customer FROM identity_links WHERE identity = ?1", -1, &link, NULL);
+  if (code == SQLITE_OK)
+    code = sqlite3_prepare_v2(c->db, "SELECT first FROM identity_aliases WHERE number = ?1", -1, &alias, NULL);
   if (code != SQLITE_OK) {
     status = ctm__sqlite_fail(c->env, c->db, code, "reading who is whom");
     goto out;
@@ -136,10 +144,15 @@ static ctm_status check_names(naming *n) {
     if (n->count > 1) qsort(n->names, n->count, sizeof *n->names, compare_names);
     for (size_t i = 1; i < n->count; i++)
       if (n->names[i].hash == n->names[i - 1].hash)
-        CTM__TRY(check_pair(n, link, n->names[i - 1].number, n->names[i].number));
+        CTM__TRY(check_pair(n, link, alias, n->names[i - 1].number, n->names[i].number));
   }
+  CTM__TRY(ctm__sql_integer(c->env, c->db, "SELECT count(*) FROM identity_aliases", &aliases));
+  if (aliases != n->twice)
+    status = ctm__fail(c->env, CTM_CORRUPT, "%lld numbers are noted as identities' further ones, %lld are",
+                       (long long)aliases, (long long)n->twice);
 out:
   sqlite3_finalize(link);
+  sqlite3_finalize(alias);
   return status;
 }
 

@@ -18,6 +18,7 @@ struct ctm__identities {
   bool complete;         /* every identity of the store is here: what is not is new */
   int64_t misses, known; /* looked for in the file; how many there are, -1: to be counted */
   int64_t last_number;   /* highest number given; -1: to be read */
+  int64_t aliases;       /* has an identity several numbers? -1: to be read */
   ctm__dictionary kinds;
   entry *entries;
   size_t count, capacity;
@@ -36,7 +37,7 @@ enum { MISSES_BEFORE_LOADING = 64, SHARE_OF_MISSES = 128 };
 ctm_status ctm__identities_new(ctm_store *store) {
   store->identities = ctm__calloc(&store->env, 1, sizeof *store->identities);
   if (store->identities == NULL) return CTM_NOMEM;
-  store->identities->last_number = store->identities->known = -1;
+  store->identities->last_number = store->identities->known = store->identities->aliases = -1;
   return CTM_OK;
 }
 
@@ -51,7 +52,7 @@ void ctm__identities_clear(ctm_store *store) {
   ctm__free(env, c->bytes);
   ctm__free(env, c->links);
   memset(c, 0, sizeof *c);
-  c->last_number = c->known = -1;
+  c->last_number = c->known = c->aliases = -1;
 }
 
 void ctm__identities_free(ctm_store *store) {
@@ -139,6 +140,36 @@ static ctm_status look_up(ctm_store *store, const char *kind, const char *value,
   CTM__TRY(ctm__prepare(store, ctm__identity_find_block, &finder.block));
   CTM__TRY(ctm__identity_find_by(&store->env, &finder, kind, value, length, number, all));
 out:
+  return status;
+}
+
+ctm_status ctm__identity_others(ctm_store *store, int64_t identity, ctm__number_list *others) {
+  struct ctm__identities *c = store->identities;
+  sqlite3_stmt *s = NULL;
+  int code;
+  ctm_status status = CTM_OK;
+  if (c->aliases < 0)
+    CTM__TRY(ctm__sql_integer(&store->env, store->db, "SELECT EXISTS (SELECT 1 FROM identity_aliases)", &c->aliases));
+  if (c->aliases == 0 || identity == 0) return CTM_OK;
+  CTM__TRY(
+      ctm__prepare(store,
+                   "WITH one(first) AS (SELECT coalesce((SELECT first FROM identity_aliases WHERE number = ?1), ?1))"
+                   " SELECT number FROM (SELECT first AS number FROM one UNION ALL SELECT number FROM"
+                   " identity_aliases WHERE first = (SELECT first FROM one)) WHERE number <> ?1",
+                   &s));
+  sqlite3_bind_int64(s, 1, identity);
+  while ((code = sqlite3_step(s)) == SQLITE_ROW) {
+    int64_t *numbers = ctm__grow(&store->env, others->numbers, &others->capacity, others->count + 1, sizeof *numbers);
+    if (numbers == NULL) {
+      status = CTM_NOMEM;
+      goto out;
+    }
+    others->numbers = numbers;
+    numbers[others->count++] = sqlite3_column_int64(s, 0);
+  }
+  if (code != SQLITE_DONE) status = ctm__sqlite_fail(&store->env, store->db, code, "looking for an identity's numbers");
+out:
+  ctm__done(s);
   return status;
 }
 

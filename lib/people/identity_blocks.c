@@ -798,6 +798,21 @@ out:
   return status;
 }
 
+/* `number` is one more of the identity that has the number `other`. */
+static ctm_status write_alias(ctm_store *store, int64_t number, int64_t other) {
+  sqlite3_stmt *s;
+  ctm_status status;
+  CTM__TRY(ctm__prepare(store,
+                        "INSERT OR IGNORE INTO identity_aliases(number, first) VALUES (?1, coalesce((SELECT first FROM"
+                        " identity_aliases WHERE number = ?2), ?2))",
+                        &s));
+  sqlite3_bind_int64(s, 1, number);
+  sqlite3_bind_int64(s, 2, other);
+  CTM__TRY(ctm__run(store, s, "recording that an identity has several numbers"));
+out:
+  return status;
+}
+
 /* What stands in both gets linked. `generation` < 0: the rows. */
 static ctm_status link_common(ctm_store *store, int64_t run, int64_t own, int64_t others) {
   ctm__env *env = &store->env;
@@ -814,6 +829,7 @@ static ctm_status link_common(ctm_store *store, int64_t run, int64_t own, int64_
       CTM__TRY(cursor_seek(env, &b, &a));
     } else {
       CTM__TRY(ctm__identity_link(store, a.number, b.number));
+      CTM__TRY(write_alias(store, a.number, b.number));
       CTM__TRY(cursor_next(env, &a));
     }
   }
@@ -941,6 +957,48 @@ ctm_status ctm__identity_blocks_find(ctm__env *env, sqlite3 *db, const char *kin
   sqlite3_finalize(finder.row);
   sqlite3_finalize(finder.generation);
   sqlite3_finalize(finder.block);
+  return status;
+}
+
+ctm_status ctm__identity_aliases_fill(ctm_store *store) {
+  ctm__env *env = &store->env;
+  level *list = NULL;
+  cursor *cursors = NULL;
+  ctm__text kind = {0}, value = {0};
+  int64_t links, first = 0;
+  size_t count = 0, made = 0;
+  ctm_status status;
+  CTM__TRY(ctm__sql_integer(env, store->db, "SELECT count(*) FROM identity_links", &links));
+  if (links == 0) goto out; /* those of one identity are linked */
+  CTM__TRY(generations_of(env, store->db, 0, &list, &count));
+  if ((cursors = ctm__calloc(env, count + 1, sizeof *cursors)) == NULL) {
+    status = CTM_NOMEM;
+    goto out;
+  }
+  for (; made <= count; made++)
+    CTM__TRY(cursor_begin(env, store->db, 0, made < count ? list[made].number : -1, &cursors[made]));
+  for (;;) {
+    cursor *c = NULL;
+    for (size_t i = 0; i < made; i++)
+      if (!cursors[i].end && (c == NULL || compare_entries(&cursors[i], c) < 0)) c = &cursors[i];
+    if (c == NULL) break;
+    if (first != 0 && compare_bytes(c->kind, c->kind_length, kind.data, kind.length) == 0 &&
+        compare_bytes(c->value, c->length, value.data, value.length) == 0) {
+      CTM__TRY(write_alias(store, c->number, first));
+    } else {
+      first = c->number;
+      kind.length = value.length = 0;
+      CTM__TRY(ctm__text_addn(env, &kind, c->kind, c->kind_length));
+      CTM__TRY(ctm__text_addn(env, &value, c->value, c->length));
+    }
+    CTM__TRY(cursor_next(env, c));
+  }
+out:
+  for (size_t i = 0; cursors != NULL && i <= count; i++) cursor_end(env, &cursors[i]);
+  ctm__free(env, cursors);
+  ctm__free(env, list);
+  ctm__text_free(env, &kind);
+  ctm__text_free(env, &value);
   return status;
 }
 
@@ -1217,6 +1275,12 @@ ctm_status ctm__identities_forget(ctm_store *store, const int64_t *numbers, size
   qsort(sorted, count, sizeof *sorted, compare_numbers);
   CTM__TRY(ctm__identity_numbers_keep(store)); /* a number is not given twice */
   CTM__TRY(ctm__prepare(store, "DELETE FROM identities WHERE number = ?1", &s));
+  for (size_t i = 0; i < count; i++) {
+    sqlite3_bind_int64(s, 1, sorted[i]);
+    CTM__TRY(ctm__run(store, s, "forgetting an identity"));
+  }
+  /* all numbers of an identity are of one customer and go together */
+  CTM__TRY(ctm__prepare(store, "DELETE FROM identity_aliases WHERE number = ?1 OR first = ?1", &s));
   for (size_t i = 0; i < count; i++) {
     sqlite3_bind_int64(s, 1, sorted[i]);
     CTM__TRY(ctm__run(store, s, "forgetting an identity"));

@@ -39,17 +39,22 @@ ctm_status ctm__identities_unreserve(ctm_store *store, int64_t count, int64_t fi
 /* How many numbers of identities there are; exact, cheap. */
 ctm_status ctm__identities_count(ctm__env *env, sqlite3 *db, int64_t *count);
 
+/* Of a store of the schema before the table: which identities have several numbers. */
+ctm_status ctm__identity_aliases_fill(ctm_store *store);
+
 /* Every published block: in order, what its row says of it is so. */
 ctm_status ctm__identity_blocks_check(ctm__env *env, sqlite3 *db);
 
 /* The highest number that was ever given, also to those that are forgotten. */
 ctm_status ctm__identity_highest(ctm__env *env, sqlite3 *db, int64_t *number);
 
-/* ---- private to identity.c and identity_blocks.c ---------------------------------------------------------------- */
+/* ---- for lib/people and lib/settling ---------------------------------------------------------------- */
 typedef struct ctm__number_list {
   int64_t *numbers;
   size_t count, capacity;
 } ctm__number_list;
+/* Numbers that the identity has beside this one, where loads met, into an empty list. Inside a transaction. */
+ctm_status ctm__identity_others(ctm_store *store, int64_t identity, ctm__number_list *others);
 /* A look-up by statements that are prepared already, of these texts. `all` (may be NULL) gets every number. */
 extern const char ctm__identity_find_row[], ctm__identity_find_generation[], ctm__identity_find_block[];
 typedef struct ctm__identity_finder {

@@ -15,8 +15,14 @@ typedef struct change {
   int64_t identity, other; /* other 0: alone from now on */
 } change;
 
+typedef struct alias {
+  int64_t number, first;
+} alias;
+
 typedef struct people {
   ctm__env *env;
+  alias *aliases; /* ascending by number */
+  size_t alias_count, alias_capacity;
   change *changes;
   size_t change_count, change_capacity;
   person *list; /* ascending */
@@ -28,6 +34,55 @@ typedef struct people {
 
 static ctm_status impossible(ctm__env *env, int64_t identity, int64_t other) {
   return ctm__fail(env, CTM_CORRUPT, "identity %lld is linked to %lld", (long long)identity, (long long)other);
+}
+
+static ctm_status read_aliases(people *p, sqlite3 *db, int64_t highest) {
+  ctm__env *env = p->env;
+  sqlite3_stmt *s = NULL;
+  ctm_status status = CTM_OK;
+  int code = sqlite3_prepare_v2(db, "SELECT number, first FROM identity_aliases ORDER BY number", -1, &s, NULL);
+  while (code == SQLITE_OK || code == SQLITE_ROW) {
+    code = sqlite3_step(s);
+    if (code != SQLITE_ROW) break;
+    alias a = {sqlite3_column_int64(s, 0), sqlite3_column_int64(s, 1)};
+    if (a.number < 1 || a.number > highest || a.first < 1 || a.first > highest || a.first == a.number) {
+      status = impossible(env, a.number, a.first);
+      goto out;
+    }
+    alias *aliases = ctm__grow(env, p->aliases, &p->alias_capacity, p->alias_count + 1, sizeof *aliases);
+    if (aliases == NULL) {
+      status = CTM_NOMEM;
+      goto out;
+    }
+    p->aliases = aliases;
+    aliases[p->alias_count++] = a;
+  }
+  if (code != SQLITE_DONE) status = ctm__sqlite_fail(env, db, code, "reading who is whom");
+out:
+  sqlite3_finalize(s);
+  return status;
+}
+
+/* What is told of one of an identity's numbers is told of its first. */
+static int64_t first_of(const people *p, int64_t number) {
+  size_t low = 0, high = p->alias_count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (p->aliases[middle].number == number) return p->aliases[middle].first;
+    if (p->aliases[middle].number < number)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return number;
+}
+
+static ctm_status add_change(people *p, int64_t identity, int64_t other) {
+  change *changes = ctm__grow(p->env, p->changes, &p->change_capacity, p->change_count + 1, sizeof *changes);
+  if (changes == NULL) return CTM_NOMEM;
+  p->changes = changes;
+  changes[p->change_count++] = (change){identity, other};
+  return CTM_OK;
 }
 
 static ctm_status read_changes(people *p, sqlite3 *db, int64_t as_of, int64_t highest) {
@@ -50,13 +105,12 @@ static ctm_status read_changes(people *p, sqlite3 *db, int64_t as_of, int64_t hi
       status = impossible(env, identity, other);
       goto out;
     }
-    change *changes = ctm__grow(env, p->changes, &p->change_capacity, p->change_count + 1, sizeof *changes);
-    if (changes == NULL) {
-      status = CTM_NOMEM;
-      goto out;
+    if (!now) {
+      identity = first_of(p, identity);
+      other = first_of(p, other);
+      if (other == identity) continue;
     }
-    p->changes = changes;
-    changes[p->change_count++] = (change){identity, alone ? 0 : other};
+    CTM__TRY(add_change(p, identity, alone ? 0 : other));
   }
   if (code != SQLITE_DONE) status = ctm__sqlite_fail(env, db, code, "reading who is whom");
 out:
@@ -197,7 +251,21 @@ ctm_status ctm__who_read(ctm__env *env, sqlite3 *db, int64_t as_of, ctm__who **w
   ctm__env_init(&made->env, &env->alloc);
   CTM__TRY(ctm__identity_highest(env, db, &highest));
   made->identities = highest + 1;
+  CTM__TRY(read_aliases(&p, db, highest));
   CTM__TRY(read_changes(&p, db, as_of, highest));
+  /* whatever the date, they are one identity; now the links say so */
+  for (size_t i = 0; as_of != CTM_NO_TIME && i < p.alias_count; i++)
+    CTM__TRY(add_change(&p, p.aliases[i].number, p.aliases[i].first));
+  if (p.alias_count > 0) {
+    int64_t *aliases = ctm__alloc(env, p.alias_count * sizeof *aliases);
+    made->aliases = aliases;
+    if (aliases == NULL) {
+      status = CTM_NOMEM;
+      goto out;
+    }
+    for (size_t i = 0; i < p.alias_count; i++) aliases[i] = p.aliases[i].number;
+    made->alias_count = p.alias_count;
+  }
   if (p.change_count > 0) {
     CTM__TRY(make_people(&p));
     for (size_t i = 0; i < p.change_count; i++) {
@@ -212,9 +280,38 @@ ctm_status ctm__who_read(ctm__env *env, sqlite3 *db, int64_t as_of, ctm__who **w
   *who = made;
   made = NULL;
 out:
+  ctm__free(env, p.aliases);
   ctm__free(env, p.changes);
   ctm__free(env, p.list);
   ctm__free(env, p.sizes);
   ctm__who_drop(made);
   return status;
+}
+
+static bool is_alias(const ctm__who *who, int64_t number) {
+  size_t low = 0, high = who->alias_count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (who->aliases[middle] == number) return true;
+    if (who->aliases[middle] < number)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return false;
+}
+
+int64_t ctm__who_identities(const ctm__who *who, int64_t customer) {
+  size_t low = 0, high = who->group_count;
+  int64_t count = !is_alias(who, customer);
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (who->roots[middle] < customer)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  if (low == who->group_count || who->roots[low] != customer) return 1;
+  for (uint32_t i = who->starts[low]; i < who->starts[low + 1]; i++) count += !is_alias(who, who->members[i]);
+  return count;
 }

@@ -16,6 +16,7 @@ void ctm__who_drop(ctm__who *who) {
   ctm__free(&env, (void *)(uintptr_t)who->roots);
   ctm__free(&env, (void *)(uintptr_t)who->starts);
   ctm__free(&env, (void *)(uintptr_t)who->members);
+  ctm__free(&env, (void *)(uintptr_t)who->aliases);
   ctm__free(&env, who);
 }
 

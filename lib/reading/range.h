@@ -27,9 +27,14 @@ typedef struct ctm__who {
   const int64_t *roots; /* ascending */
   const uint32_t *starts;
   const int64_t *members; /* ascending in a group; without the root */
+  /* where loads met, an identity has several numbers: those but its first, ascending */
+  size_t alias_count;
+  const int64_t *aliases;
 } ctm__who;
 /* As the store tells it now, or told it at a time (CTM_NO_TIME: now), inside a read transaction. */
 ctm_status ctm__who_read(ctm__env *env, sqlite3 *db, int64_t as_of, ctm__who **who);
+/* How many identities a customer has; `customer` is the root. */
+int64_t ctm__who_identities(const ctm__who *who, int64_t customer);
 void ctm__who_keep(ctm__who *who);
 void ctm__who_drop(ctm__who *who); /* NULL is fine; any thread */
 

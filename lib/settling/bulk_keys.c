@@ -101,8 +101,83 @@ void ctm__bulk_keys_free(ctm__bulk *b, ctm__bulk_keys *keys) {
 /* ---- what the store has -------------------------------------------------------------------------------------------
  */
 
+static bool local_of(const ctm__bulk_keys *keys, int64_t number, uint32_t *local) {
+  size_t low = 0, high = keys->number_count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (keys->numbers[middle].number == number) {
+      *local = keys->numbers[middle].local;
+      return true;
+    }
+    if (keys->numbers[middle].number < number)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return false;
+}
+
+static int compare_numbered(const void *a, const void *b) {
+  int64_t x = ((const numbered *)a)->number, y = ((const numbered *)b)->number;
+  return (x > y) - (x < y);
+}
+
+/* Where loads met, an identity has several numbers: all of them are asked for. */
+static ctm_status add_aliases(ctm__bulk *b, ctm__bulk_keys *keys, sqlite3 *db) {
+  ctm__env *env = b->env;
+  sqlite3_stmt *s = NULL;
+  numbered *added = NULL;
+  size_t count = 0, capacity = 0, first = 0;
+  int64_t identity = 0;
+  uint32_t local = 0;
+  bool known = false;
+  ctm_status status = CTM_OK;
+  int code = sqlite3_prepare_v2(db,
+                                "SELECT first, number FROM (SELECT first, number FROM identity_aliases UNION"
+                                " SELECT first, first FROM identity_aliases) ORDER BY 1",
+                                -1, &s, NULL);
+  while (code == SQLITE_OK || code == SQLITE_ROW) {
+    code = sqlite3_step(s);
+    if (code == SQLITE_ROW && sqlite3_column_int64(s, 0) == identity) {
+      known = local_of(keys, sqlite3_column_int64(s, 1), &local) || known;
+    } else {
+      for (size_t i = first; i < count; i++) added[i].local = local;
+      if (!known) count = first; /* the load does not speak of it */
+      first = count;
+      if (code != SQLITE_ROW) break;
+      identity = sqlite3_column_int64(s, 0);
+      known = local_of(keys, sqlite3_column_int64(s, 1), &local);
+    }
+    numbered *grown = ctm__grow(env, added, &capacity, count + 1, sizeof *grown);
+    if (grown == NULL) {
+      status = CTM_NOMEM;
+      goto out;
+    }
+    added = grown;
+    added[count++].number = sqlite3_column_int64(s, 1);
+  }
+  if (code != SQLITE_DONE) status = ctm__sqlite_fail(env, db, code, "looking for duplicates");
+  if (status != CTM_OK || count == 0) goto out;
+  numbered *all = ctm__realloc(env, keys->numbers, (keys->number_count + count) * sizeof *all);
+  if (all == NULL) {
+    status = CTM_NOMEM;
+    goto out;
+  }
+  keys->numbers = all;
+  memcpy(all + keys->number_count, added, count * sizeof *all);
+  qsort(all, keys->number_count + count, sizeof *all, compare_numbered);
+  count += keys->number_count;
+  keys->number_count = 0;
+  for (size_t i = 0; i < count; i++)
+    if (i == 0 || all[i].number != all[i - 1].number) all[keys->number_count++] = all[i];
+out:
+  sqlite3_finalize(s);
+  ctm__free(env, added);
+  return status;
+}
+
 /* Those of the rows with keys whom the store knows, by their numbers there. */
-static ctm_status find_numbers(ctm__bulk *b, ctm__bulk_keys *keys) {
+static ctm_status find_numbers(ctm__bulk *b, ctm__bulk_keys *keys, sqlite3 *db) {
   ctm__env *env = b->env;
   int64_t *numbers = ctm__alloc(env, keys->people * sizeof *numbers);
   uint32_t *order = ctm__alloc(env, keys->people * sizeof *order);
@@ -118,26 +193,11 @@ static ctm_status find_numbers(ctm__bulk *b, ctm__bulk_keys *keys) {
   CTM__TRY(ctm__bulk_sort(env, numbers, order, count));
   for (size_t i = 0; i < count; i++) keys->numbers[i] = (numbered){numbers[order[i]], order[i]};
   keys->number_count = count;
+  CTM__TRY(add_aliases(b, keys, db));
 out:
   ctm__free(env, numbers);
   ctm__free(env, order);
   return status;
-}
-
-static bool local_of(const ctm__bulk_keys *keys, int64_t number, uint32_t *local) {
-  size_t low = 0, high = keys->number_count;
-  while (low < high) {
-    size_t middle = low + (high - low) / 2;
-    if (keys->numbers[middle].number == number) {
-      *local = keys->numbers[middle].local;
-      return true;
-    }
-    if (keys->numbers[middle].number < number)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return false;
 }
 
 /* The code that a touchpoint of the store has in the staging catalogue; -1: none. */
@@ -279,7 +339,7 @@ ctm_status ctm__bulk_keys_store(ctm__bulk *b, ctm__bulk_keys *keys, sqlite3 *db,
   ctm_status status = CTM_OK;
   *found = 0;
   if (keys->rows == 0) return CTM_OK;
-  CTM__TRY(find_numbers(b, keys));
+  CTM__TRY(find_numbers(b, keys, db));
   CTM__TRY(runs_since(b, db, keys, after, &runs));
   if (runs->count > 0) CTM__TRY(look_runs(b, keys, runs, false, found));
   if (journal) CTM__TRY(look_journal(b, keys, db, after, found));
@@ -298,7 +358,7 @@ ctm_status ctm__bulk_keys_own(ctm__bulk *b, ctm__bulk_keys *keys, sqlite3 *db, i
   ids = ctm__alloc(env, b->run_count * sizeof *ids);
   if (ids == NULL) return CTM_NOMEM;
   for (size_t i = 0; i < b->run_count; i++) ids[i] = b->runs[i].run;
-  CTM__TRY(find_numbers(b, keys));
+  CTM__TRY(find_numbers(b, keys, db));
   CTM__TRY(ctm__runs_read_some(env, db, ids, b->run_count, &runs));
   if (runs->keyed) CTM__TRY(look_runs(b, keys, runs, true, found));
 out:

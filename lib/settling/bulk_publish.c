@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "bulk_rows.h"
+#include "identity_blocks.h"
 #include "journal_row.h"
 
 /* ---- few rows: into the journal, in order, as if they were recorded one by one ------------------------------------
@@ -21,6 +22,7 @@ static ctm_status number_of(ctm__bulk *b, uint32_t local, bool make, int64_t *nu
 static ctm_status is_duplicate(ctm__bulk *b, size_t row, bool *found) {
   const ctm__bulk_column *key = &b->fixed[CTM__BULK_KEY];
   int32_t touchpoint = ctm__bulk_touchpoint_find(b, b->fixed[CTM__BULK_TOUCHPOINT].codes[row]);
+  ctm__number_list others = {0};
   int64_t identity = 0;
   ctm_status status = CTM_OK;
   *found = false;
@@ -28,9 +30,13 @@ static ctm_status is_duplicate(ctm__bulk *b, size_t row, bool *found) {
     CTM__TRY(number_of(b, b->person[row], false, &identity));
     if (identity == 0) return CTM_OK;
   }
-  if (touchpoint >= 0)
-    CTM__TRY(ctm__journal_duplicate(b->store, identity, b->time[row], touchpoint, key->ints[row], found));
+  if (touchpoint < 0) return CTM_OK;
+  CTM__TRY(ctm__journal_duplicate(b->store, identity, b->time[row], touchpoint, key->ints[row], found));
+  if (!*found) CTM__TRY(ctm__identity_others(b->store, identity, &others));
+  for (size_t i = 0; i < others.count && !*found; i++)
+    CTM__TRY(ctm__journal_duplicate(b->store, others.numbers[i], b->time[row], touchpoint, key->ints[row], found));
 out:
+  ctm__free(b->env, others.numbers);
   return status;
 }
 

@@ -1,4 +1,6 @@
 /* Keys of interactions that are in runs already: whoever records one with a key asks whether it is there. */
+#include "identity_blocks.h"
+#include "journal_row.h"
 #include "range.h"
 #include "store.h"
 
@@ -63,8 +65,8 @@ out:
   return status;
 }
 
-ctm_status ctm__settled_duplicate(ctm_store *store, int64_t identity, int64_t time, int32_t touchpoint, int64_t key,
-                                  bool *found) {
+static ctm_status find_settled(ctm_store *store, int64_t identity, int64_t time, int32_t touchpoint, int64_t key,
+                               bool *found) {
   struct ctm__settled_keys *keys = store->settled_keys;
   int64_t stamp[3];
   ctm__range range;
@@ -79,5 +81,21 @@ ctm_status ctm__settled_duplicate(ctm_store *store, int64_t identity, int64_t ti
   for (size_t i = 0; i < range.rows && !*found; i++)
     *found = range.vectors[0].codes[i] == touchpoint && range.vectors[1].present[i] && range.vectors[1].ints[i] == key;
 out:
+  return status;
+}
+
+ctm_status ctm__settled_duplicate(ctm_store *store, int64_t identity, int64_t time, int32_t touchpoint, int64_t key,
+                                  bool *found) {
+  ctm__number_list others = {0};
+  ctm_status status;
+  CTM__TRY(find_settled(store, identity, time, touchpoint, key, found));
+  if (*found) goto out;
+  CTM__TRY(ctm__identity_others(store, identity, &others));
+  for (size_t i = 0; i < others.count && !*found; i++) {
+    CTM__TRY(ctm__journal_duplicate(store, others.numbers[i], time, touchpoint, key, found));
+    if (!*found) CTM__TRY(find_settled(store, others.numbers[i], time, touchpoint, key, found));
+  }
+out:
+  ctm__free(&store->env, others.numbers);
   return status;
 }

@@ -326,19 +326,6 @@ static int at_end(sqlite3_vtab_cursor *base) {
   return ((cursor *)base)->end;
 }
 
-static int64_t identities_of(const ctm__who *who, int64_t customer) {
-  size_t low = 0, high = who != NULL ? who->group_count : 0;
-  while (low < high) {
-    size_t middle = low + (high - low) / 2;
-    if (who->roots[middle] == customer) return 1 + who->starts[middle + 1] - who->starts[middle];
-    if (who->roots[middle] < customer)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return 1;
-}
-
 static int column(sqlite3_vtab_cursor *base, sqlite3_context *out, int index) {
   cursor *c = (cursor *)base;
   ctm__sql_context *context = context_of(c);
@@ -349,7 +336,7 @@ static int column(sqlite3_vtab_cursor *base, sqlite3_context *out, int index) {
       if (context->kind_of != NULL) ctm__sql_code(out, &context->kinds, context->kind_of[c->customer]);
       break;
     case IDENTITIES:
-      if (context->frame == NULL) sqlite3_result_int64(out, identities_of(context->snapshot->who, c->customer));
+      if (context->frame == NULL) sqlite3_result_int64(out, ctm__who_identities(context->snapshot->who, c->customer));
       break;
     case SEGMENT:
       if (c->segments != NULL) ctm__sql_code(out, &context->catalogue->segments, c->segments[c->customer]);

@@ -164,11 +164,12 @@ static ctm_status add_content_facts(ctm_store *store, sqlite3 *db, ctm_result *r
     first = number > 0 ? store->frame->min_time : CTM_NO_TIME;
     last = number > 0 ? store->frame->max_time : CTM_NO_TIME;
   } else {
-    int64_t identities, linked;
-    CTM__TRY(ctm__identities_count(env, db, &identities));
+    int64_t numbers, aliases, linked;
+    CTM__TRY(ctm__identities_count(env, db, &numbers));
+    CTM__TRY(ctm__sql_integer(env, db, "SELECT count(*) FROM identity_aliases", &aliases));
     CTM__TRY(ctm__sql_integer(env, db, "SELECT count(*) FROM identity_links", &linked));
-    CTM__TRY(fact_int(env, r, "customers", identities - linked));
-    CTM__TRY(fact_int(env, r, "identities", identities));
+    CTM__TRY(fact_int(env, r, "customers", numbers - linked));
+    CTM__TRY(fact_int(env, r, "identities", numbers - aliases));
     CTM__TRY(find_time(env, db,
                        "SELECT min(t) FROM (SELECT min(time) t FROM interactions UNION ALL"
                        " SELECT min(min_time) FROM runs WHERE state = 1)",

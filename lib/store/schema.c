@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "catalogue.h"
+#include "identity_blocks.h"
 #include "store.h"
 
 static const char store_schema[] =
@@ -92,7 +93,14 @@ static const char *const version_2[] = {
     "INSERT INTO meta(key, value) VALUES ('sequence', 0), ('identity_numbers', 0), ('attribute_sequence', 0);",
     NULL};
 
-const ctm__migration ctm__migrations[] = {{version_1, write_meta}, {version_2, NULL}};
+static const char *const version_3[] = {
+    /* where two loads met, an identity has several numbers: `number` is one more of the identity `first` */
+    "CREATE TABLE identity_aliases(number INTEGER PRIMARY KEY, first INTEGER NOT NULL) STRICT;"
+    "CREATE INDEX identity_aliases_first ON identity_aliases(first);",
+    "UPDATE meta SET value = 3 WHERE key = 'format'", NULL};
+
+const ctm__migration ctm__migrations[] = {
+    {version_1, write_meta}, {version_2, NULL}, {version_3, ctm__identity_aliases_fill}};
 const int32_t ctm__migration_count = (int32_t)CTM__COUNT(ctm__migrations);
 
 ctm_status ctm__migrate(ctm_store *store, const ctm__migration *migrations, int32_t count) {

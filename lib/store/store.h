@@ -113,7 +113,7 @@ ctm_status ctm__sql_integer(ctm__env *env, sqlite3 *db, const char *sql, int64_t
 
 /* ---- schema: migrations in order; number i brings a store from version i to i + 1 (0 is an empty file) -------------
  */
-enum { CTM__APPLICATION_ID = 0x43544d31 /* "CTM1" */, CTM__FORMAT_VERSION = 2 };
+enum { CTM__APPLICATION_ID = 0x43544d31 /* "CTM1" */, CTM__FORMAT_VERSION = 3 };
 typedef struct ctm__migration {
   const char *const *sql;               /* texts to run, ended by NULL */
   ctm_status (*step)(ctm_store *store); /* after the texts; may be NULL */
@@ -168,7 +168,7 @@ typedef struct ctm__row_extra {
 } ctm__row_extra;
 ctm_status ctm__journal_add(ctm_store *store, const ctm_interaction *row, const ctm__row_extra *extra /* or NULL */,
                             bool *duplicate /* or NULL */);
-/* Is an interaction with this key in a run? Inside a transaction. */
+/* Is an interaction with this key in a run, or anywhere under another number of the identity? Inside a transaction. */
 ctm_status ctm__settled_duplicate(ctm_store *store, int64_t identity, int64_t time, int32_t touchpoint, int64_t key,
                                   bool *found);
 void ctm__settled_keys_free(ctm_store *store);
