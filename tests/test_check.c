@@ -349,7 +349,8 @@ static void swap_times(file *f) {
     read_column(f, slab, CTM__COLUMN_IDENTITY, &identity);
     read_column(f, slab, CTM__COLUMN_TIME, &time);
     for (size_t i = 1; i < time.slab.rows && !done; i++) {
-      if (identity.ints[i] != identity.ints[i - 1] || time.ints[i] == time.ints[i - 1]) continue;
+      if (identity.ints[i] == 0 || identity.ints[i] != identity.ints[i - 1] || time.ints[i] == time.ints[i - 1])
+        continue;
       int64_t kept = time.ints[i];
       time.ints[i] = time.ints[i - 1];
       time.ints[i - 1] = kept;
@@ -621,6 +622,24 @@ START_TEST(test_damages) {
                   ctm_status_name(status), ctm_message(store));
     ctm_close(store);
   }
+}
+END_TEST
+
+/* Measures walk histories in order: one that is not is told, and not counted. */
+START_TEST(test_histories_out_of_order) {
+  make_store(at("good.ctm"));
+  copy(at("good.ctm"), at("damaged.ctm"));
+  file f = open_file(at("damaged.ctm"));
+  swap_times(&f);
+  close_file(&f);
+  ctm_store *store = looked_at(at("damaged.ctm"));
+  for (int i = 0; i < 2; i++) {
+    ctm_result *r = NULL;
+    ctm_status status = ctm_ask(store, i == 0 ? "retention" : "frequency", "{\"period\": \"day\"}", &r);
+    ck_assert_msg(status == CTM_CORRUPT && strstr(ctm_message(store), "not in order") != NULL, "%s: %s",
+                  ctm_status_name(status), ctm_message(store));
+  }
+  ctm_close(store);
 }
 END_TEST
 
@@ -900,6 +919,7 @@ int main(void) {
   tcase_add_checked_fixture(c, make_place, remove_place);
   tcase_add_test(c, test_sound);
   tcase_add_test(c, test_damages);
+  tcase_add_test(c, test_histories_out_of_order);
   tcase_add_test(c, test_flipped_bits);
   tcase_add_test(c, test_no_memory);
   tcase_add_test(c, test_unpublished_runs_are_noted);

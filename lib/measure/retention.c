@@ -1,6 +1,7 @@
 /* Retention: of those who began in a period, how many came back in the periods after it. A customer's history is walked
  * once; it is looked up once where it counts. Whether an offset is over is decided when the answer is made. */
 #include "intervals.h"
+#include "offsets.h"
 #include "period_range.h"
 
 static const ctm_retention_options defaults = CTM_RETENTION_OPTIONS_INIT;
@@ -26,7 +27,6 @@ static const ctm__option options[] = {
 /* Dimensions of the measure's own, behind those of `by`. */
 enum { COHORT = 0, BASE = 1, OWN = 2 };
 enum { WORD = 64, MOST_WORDS = 16 };
-enum { DENSE = 16 }; /* up to so many offsets are added one by one rather than by the bits that are set */
 #define MOST_MEMBERS (INT64_C(1) << 53)
 
 /* ---- what is counted ----------------------------------------------------------------------------------------------
@@ -142,13 +142,14 @@ static void bits_below(uint64_t *bits, size_t words, int64_t count) {
  */
 
 /* How a time's offset is found: in periods of one length, by a guess that is off by one at most, by search. */
-typedef enum ruler { ROLLING, EVEN, ODD } ruler;
+typedef enum ruler { STEADY, NEAR, SEARCHED } ruler;
 
 typedef struct plan {
   ctm__where *start, *returning;
   bool agree, rolling, or_after, zero_start;
   ruler by;
-  int64_t unit;                  /* µs of a rolling period */
+  const ctm__offsets *offsets;
+  int64_t unit;                  /* µs of a rolling or steady period */
   double per_us;                 /* periods a µs */
   const ctm__calendar *calendar; /* of the period; NULL when rolling */
   const ctm__calendar *cohorts;
@@ -162,6 +163,15 @@ static inline size_t place_of(const ctm__calendar *c, size_t slot) {
 
 static inline int64_t guess(const plan *p, int64_t t) {
   return (int64_t)((double)(t - p->calendar->starts[0]) * p->per_us);
+}
+
+/* All of one length, and few enough years for offsets without an error? Then that length, else 0. */
+static int64_t steady_unit(const ctm__calendar *c) {
+  int64_t unit = c->starts[1] - c->starts[0];
+  if ((c->starts[c->count] - c->starts[0]) >> CTM__OFFSETS_SPAN != 0) return 0;
+  for (size_t slot = 0; slot < c->count; slot++)
+    if (place_of(c, slot) != slot || c->starts[slot + 1] - c->starts[slot] != unit) return 0;
+  return unit;
 }
 
 /* Guesses rise with time: when those of each period's first and last moment are near, so are all. */
@@ -206,16 +216,18 @@ static ctm_status bind(ctm__env *env, ctm__bound *bound) {
     *base = (ctm__dimension){
         .kind = CTM__DIMENSION_FREE, .name = "period", .type = period == CTM__HOUR ? CTM_TYPE_TIME : CTM_TYPE_DATE};
   p->cohorts = &cohort->calendar;
-  p->unit = ctm__period_rolling(period);
   if (p->rolling) {
-    p->by = ROLLING;
-    p->per_us = 1 / (double)p->unit;
+    p->unit = ctm__period_rolling(period);
+    p->by = (scan->snapshot->max_time - scan->snapshot->min_time) >> CTM__OFFSETS_SPAN == 0 ? STEADY : SEARCHED;
     p->last_start = bound->as_of == CTM_NO_TIME ? INT64_MIN : bound->as_of - o->periods * p->unit;
   } else {
     p->calendar = cohort_period != period ? &base->calendar : &cohort->calendar;
+    p->unit = steady_unit(p->calendar);
     p->per_us = p->calendar->slots_per_us;
-    p->by = guesses_are_near(p) ? EVEN : ODD;
+    p->by = p->unit != 0 ? STEADY : guesses_are_near(p) ? NEAR : SEARCHED;
   }
+  if (p->by == STEADY) p->per_us = 1 / (double)p->unit;
+  p->offsets = ctm__offsets_here();
 out:
   return status;
 }
@@ -241,16 +253,15 @@ typedef struct history {
 typedef struct beginning {
   uint64_t row;
   int64_t time;
-  size_t slot, place; /* of its period in the calendar */
+  size_t slot, place;   /* of its period in the calendar */
+  int64_t period_start; /* by a steady ruler */
 } beginning;
 
 /* Offset of a time at or after the start. */
 static inline uint64_t offset_of(const plan *p, ruler by, const beginning *from, int64_t t) {
-  if (by == ROLLING) {
-    int64_t lived = t - from->time, k = (int64_t)((double)lived * p->per_us);
-    return (uint64_t)(k + (lived >= (k + 1) * p->unit) - (lived < k * p->unit));
-  }
-  if (by == EVEN) {
+  if (by == STEADY) return (uint64_t)ctm__offset(t - from->period_start, p->per_us);
+  if (p->rolling) return (uint64_t)((t - from->time) / p->unit);
+  if (by == NEAR) {
     int64_t place = guess(p, t);
     place += (t >= p->calendar->starts[place + 1]) - (t < p->calendar->starts[place]);
     return (uint64_t)place - from->place;
@@ -260,7 +271,8 @@ static inline uint64_t offset_of(const plan *p, ruler by, const beginning *from,
 
 /* From here on nothing counts any more. */
 static inline int64_t end_of(const plan *p, ruler by, const beginning *from, uint64_t periods) {
-  if (by == EVEN) return p->calendar->starts[CTM__MIN(from->place + periods, p->calendar->count)];
+  if (by == STEADY) return from->period_start + (int64_t)periods * p->unit;
+  if (by == NEAR) return p->calendar->starts[CTM__MIN(from->place + periods, p->calendar->count)];
   return INT64_MAX;
 }
 
@@ -279,9 +291,12 @@ static inline uint64_t walk_word(const plan *p, ruler by, const history *h, cons
 
 static uint64_t walk(const plan *p, const history *h, const beginning *from, uint64_t periods) {
   if (h->returns != NULL) return walk_word(p, p->by, h, h->returns, from, periods);
-  if (p->by == EVEN) return walk_word(p, EVEN, h, NULL, from, periods);
-  if (p->by == ROLLING) return walk_word(p, ROLLING, h, NULL, from, periods);
-  return walk_word(p, ODD, h, NULL, from, periods);
+  if (p->by == STEADY)
+    return p->offsets->walk(h->time + from->row + 1, h->rows - from->row - 1, from->period_start,
+                            end_of(p, STEADY, from, periods), p->per_us) &
+           UINT64_MAX >> (WORD - periods);
+  if (p->by == NEAR) return walk_word(p, NEAR, h, NULL, from, periods);
+  return walk_word(p, SEARCHED, h, NULL, from, periods);
 }
 
 /* The same for more offsets than a word has bits. */
@@ -353,12 +368,24 @@ static inline ctm_status count(const feeding *f, const beginning *from, uint64_t
   } else {
     int64_t *came = s->came + (size_t)group * (size_t)s->periods;
     s->size[group]++;
-    for (size_t word = 0; word < s->words; word++)
-      for (uint64_t left = bits[word]; left != 0; left &= left - 1) came[word * WORD + (size_t)__builtin_ctzll(left)]++;
+    for (size_t at = 0, word = 0; word < s->words; at += WORD, word++)
+      p->offsets->add(came + at, CTM__MIN((size_t)s->periods - at, WORD), bits[word]);
   }
   s->total++;
 out:
   return status;
+}
+
+static inline void begin_period(const plan *p, beginning *from) {
+  if (p->rolling) {
+    from->period_start = from->time;
+  } else if (p->by == STEADY) {
+    from->slot = from->place = (size_t)ctm__offset(from->time - p->calendar->starts[0], p->per_us);
+    from->period_start = p->calendar->starts[0] + (int64_t)from->slot * p->unit;
+  } else {
+    from->slot = ctm__calendar_slot(p->calendar, from->time);
+    from->place = place_of(p->calendar, from->slot);
+  }
 }
 
 static inline ctm_status one_history(const feeding *f, history *h, uint64_t first, uint32_t customer) {
@@ -374,10 +401,7 @@ static inline ctm_status one_history(const feeding *f, history *h, uint64_t firs
   from.time = h->time[from.row];
   if ((b->since != CTM_NO_TIME && from.time < b->since) || (b->until != CTM_NO_TIME && from.time >= b->until))
     return CTM_OK;
-  if (!p->rolling) {
-    from.slot = ctm__calendar_slot(p->calendar, from.time);
-    from.place = place_of(p->calendar, from.slot);
-  }
+  begin_period(p, &from);
   if (CTM__LIKELY(!p->or_after && s->words == 1)) {
     bits[0] = walk(p, h, &from, (uint64_t)s->periods);
   } else {

@@ -1,6 +1,7 @@
 /* A store's interactions as batches: ranges read column by column, each slot filled from what was read. What the file
  * says is not believed further than measures can bear: customers and times beyond what the snapshot knows are damage,
  * and so is a history out of order. Codes are the reader's care. */
+#include "processor.h"
 #include "scan.h"
 
 struct ctm__batches {
@@ -76,22 +77,34 @@ static ctm_status damaged(ctm__env *env, const char *what) {
 
 enum { FAR = 58 }; /* no time is 2^58 µs from 1970: differences of those that are nearer fit an int64 */
 
-/* Signs instead of comparisons: those the compiler makes many at once of. */
+/* Times between low and high that rise, but for so many of them? Signs instead of comparisons: those the compiler makes
+ * many at once of. A difference that does not fit wraps, but then the other one has its sign. */
+static inline bool rise(const int64_t *time, size_t rows, uint64_t low, uint64_t high, uint64_t falls_allowed) {
+  uint64_t beyond = ((uint64_t)time[0] - low) | (high - (uint64_t)time[0]), falls = 0;
+  for (size_t i = 1; i < rows; i++) {
+    uint64_t t = (uint64_t)time[i];
+    beyond |= (t - low) | (high - t);
+    falls += (t - (uint64_t)time[i - 1]) >> 63;
+  }
+  return beyond >> 63 == 0 && falls == falls_allowed;
+}
+
+#ifdef CTM__AVX2
+CTM__AVX2 static bool rise_wide(const int64_t *time, size_t rows, uint64_t low, uint64_t high, uint64_t falls_allowed) {
+  return rise(time, rows, low, high, falls_allowed);
+}
+#endif
+
 /* Rising within histories, all between low and high? Time may fall only where a history begins. */
 static bool in_order(const int64_t *time, const uint64_t *starts, size_t histories, int64_t low, int64_t high) {
   size_t rows = (size_t)starts[histories];
-  uint64_t far = (uint64_t)time[0] + (UINT64_C(1) << FAR), falls = 0, allowed = 0;
-  bool within = true;
-  for (size_t i = 1; i < rows; i++) {
-    far |= (uint64_t)time[i] + (UINT64_C(1) << FAR);
-    falls += ((uint64_t)time[i] - (uint64_t)time[i - 1]) >> 63;
-  }
-  for (size_t h = 0; h < histories; h++) {
-    int64_t first = time[starts[h]], last = time[starts[h + 1] - 1];
-    within &= (first >= low) & (last <= high);
-    allowed += h > 0 && first < time[starts[h] - 1];
-  }
-  return within && falls == allowed && far >> (FAR + 1) == 0;
+  uint64_t falls = 0;
+  if (low <= -((int64_t)1 << FAR) || high >= (int64_t)1 << FAR) return false;
+  for (size_t h = 1; h < histories; h++) falls += time[starts[h]] < time[starts[h] - 1];
+#ifdef CTM__AVX2
+  if (ctm__has_avx2()) return rise_wide(time, rows, (uint64_t)low, (uint64_t)high, falls);
+#endif
+  return rise(time, rows, (uint64_t)low, (uint64_t)high, falls);
 }
 
 /* Rows of nobody, in any order. */
