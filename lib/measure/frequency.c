@@ -145,6 +145,7 @@ static ctm_status bind(ctm__env *env, ctm__bound *bound) {
   if (p == NULL) return CTM_NOMEM;
   bound->own = p;
   p->value = -1;
+  scan->unordered = true;
   if (bound->since != CTM_NO_TIME && (scan->time_low == CTM_NO_TIME || scan->time_low < bound->since))
     scan->time_low = bound->since;
   if (bound->until != CTM_NO_TIME && (scan->time_high == CTM_NO_TIME || scan->time_high > bound->until))

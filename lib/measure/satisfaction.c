@@ -4,55 +4,7 @@
 #include <math.h>
 
 #include "intervals.h"
-#include "measure.h"
-
-/* What the answers of a group add up to. `x` is +1, 0, -1 of an NPS answer, 1 or 0 of a CSAT answer; `k` the score in
- * steps above the scale's least. */
-typedef struct answers {
-  int64_t responses, customers, clusters;
-  int64_t positive, negative;
-  int64_t sum_k, sum_k2;
-  int64_t cluster_x2, cluster_xn, cluster_n2; /* Σ over customers of (Σx)², Σx·n, n² */
-  int64_t cluster_k2, cluster_kn;
-  double min, step, max;
-} answers;
-
-/* A group within the history being read. */
-typedef struct running {
-  int64_t n, x, k;
-} running;
-
-typedef struct sums {
-  answers *group;
-  size_t capacity, count;
-  /* of one history: */
-  running *running;
-  size_t running_capacity;
-  int32_t *touched;
-  size_t touched_count, touched_capacity;
-  /* of the catalogues fed: how many surveys of the kind */
-  int64_t surveys;
-} sums;
-
-/* A survey whose scores are looked up: score -> steps above the least -> kind of answer. */
-typedef struct scale {
-  double min, steps_per_unit;
-  double end; /* one more than the most steps */
-  int8_t *x;  /* by step */
-} scale;
-
-typedef struct binding {
-  int32_t touchpoint, survey, score, about; /* slots; about -1: nothing is said of other touchpoints */
-  bool *used;                               /* by survey code */
-  scale *scales;                            /* of those used */
-  bool own_column;                          /* each survey by itself */
-  bool by_touchpoint;
-  int32_t survey_role;    /* code of the role "survey", -1 */
-  ctm__calendar calendar; /* of which="latest" with a period */
-  bool has_calendar;
-} binding;
-
-enum { THIRTY_DAYS = 30 };
+#include "satisfaction.h"
 
 #define OPTION(member) offsetof(ctm_satisfaction_options, member)
 static const ctm__option options[] = {
@@ -75,7 +27,7 @@ static const char *const kind_names[] = {"nps", "csat", "ces"};
 /* ---- binding
  * --------------------------------------------------------------------------------------------------------- */
 
-static ctm_status use_surveys(ctm__env *env, const ctm__query *q, const ctm__catalogue *c, binding *b) {
+static ctm_status use_surveys(ctm__env *env, const ctm__query *q, const ctm__catalogue *c, ctm__answers_binding *b) {
   const ctm_satisfaction_options *o = q->options;
   ctm__survey_kind kind = kind_of(q);
   const ctm__survey *first = NULL;
@@ -114,7 +66,7 @@ static int64_t classify(const ctm__survey *v, ctm__survey_kind kind, int64_t k) 
   return (v->better_low ? k : most - k) < v->top;
 }
 
-static ctm_status make_scales(ctm__env *env, ctm__survey_kind kind, const ctm__catalogue *c, binding *b) {
+static ctm_status make_scales(ctm__env *env, ctm__survey_kind kind, const ctm__catalogue *c, ctm__answers_binding *b) {
   b->scales = ctm__calloc(env, (size_t)c->surveys.count + 1, sizeof *b->scales);
   if (b->scales == NULL) return CTM_NOMEM;
   for (int32_t i = 0; i < c->surveys.count; i++) {
@@ -122,7 +74,7 @@ static ctm_status make_scales(ctm__env *env, ctm__survey_kind kind, const ctm__c
     int64_t most;
     if (!b->used[i]) continue;
     most = steps_of(v->max, v);
-    b->scales[i] = (scale){v->min, 1 / v->step, (double)most + 1, ctm__alloc(env, (size_t)most + 1)};
+    b->scales[i] = (ctm__answers_scale){v->min, 1 / v->step, (double)most + 1, ctm__alloc(env, (size_t)most + 1)};
     if (b->scales[i].x == NULL) return CTM_NOMEM;
     for (int64_t k = 0; k <= most; k++) b->scales[i].x[k] = (int8_t)classify(v, kind, k);
   }
@@ -130,7 +82,7 @@ static ctm_status make_scales(ctm__env *env, ctm__survey_kind kind, const ctm__c
 }
 
 static void unbind(ctm__env *env, ctm__bound *bound) {
-  binding *b = bound->own;
+  ctm__answers_binding *b = bound->own;
   if (b == NULL) return;
   if (b->has_calendar) ctm__calendar_free(env, &b->calendar);
   for (int32_t i = 0; b->scales != NULL && i < bound->scan->catalogue->surveys.count; i++)
@@ -145,7 +97,7 @@ static ctm_status bind(ctm__env *env, ctm__bound *bound) {
   ctm__scan *scan = bound->scan;
   const ctm__catalogue *c = scan->catalogue;
   const ctm_satisfaction_options *o = bound->query->options;
-  binding *b = ctm__calloc(env, 1, sizeof *b);
+  ctm__answers_binding *b = ctm__calloc(env, 1, sizeof *b);
   ctm__dimension *survey;
   ctm_status status;
   bound->own = b;
@@ -157,6 +109,9 @@ static ctm_status bind(ctm__env *env, ctm__bound *bound) {
   CTM__TRY(ctm__scan_touchpoint(env, scan, &b->touchpoint));
   CTM__TRY(ctm__scan_survey(env, scan, &b->survey));
   CTM__TRY(ctm__scan_score(env, scan, &b->score));
+  b->by_cell = o->which == CTM_WHICH_ALL;
+  for (int32_t i = 0; i < c->surveys.count; i++)
+    if (b->used[i]) b->by_cell &= b->scales[i].end <= CTM__ANSWERS_STEPS;
   b->survey_role = ctm__dictionary_find(&c->roles, "survey", 6);
   b->own_column = o->survey == NULL;
   for (int32_t d = 0; d < bound->by_count; d++) {
@@ -166,6 +121,9 @@ static ctm_status bind(ctm__env *env, ctm__bound *bound) {
   b->about = -1;
   if (b->by_touchpoint && ctm__snapshot_has(scan->snapshot, CTM__COLUMN_ABOUT))
     CTM__TRY(ctm__scan_about(env, scan, &b->about));
+  /* Only where an answer may speak of what came before does anything but answers matter. */
+  if (!(b->by_touchpoint && b->survey_role >= 0)) scan->present = b->survey;
+  b->by_cell &= !b->by_touchpoint;
   CTM__TRY(ctm__bound_dimension(env, bound, &survey));
   survey->kind = CTM__DIMENSION_FREE;
   survey->name = "survey";
@@ -189,266 +147,31 @@ out:
 
 static ctm_status begin(ctm__env *env, const ctm__query *q, void **out) {
   (void)q;
-  *out = ctm__calloc(env, 1, sizeof(sums));
+  *out = ctm__calloc(env, 1, sizeof(ctm__answers_sums));
   return *out != NULL ? CTM_OK : CTM_NOMEM;
 }
 
 static void end(ctm__env *env, void *data) {
-  sums *s = data;
+  ctm__answers_sums *s = data;
   ctm__free(env, s->group);
-  ctm__free(env, s->running);
+  ctm__free(env, s->here);
   ctm__free(env, s->touched);
+  ctm__free(env, s->row);
+  ctm__free(env, s->group_of);
+  ctm__free(env, s->history);
+  ctm__free(env, s->again);
+  ctm__free(env, s->step);
+  ctm__free(env, s->seen);
+  ctm__free(env, s->met);
+  ctm__free(env, s->found);
+  ctm__free(env, s->survey);
   ctm__free(env, s);
 }
 
-static ctm_status room(ctm__env *env, sums *s, size_t groups) {
-  answers *group = ctm__grow(env, s->group, &s->capacity, groups, sizeof *group);
-  if (group == NULL) return CTM_NOMEM;
-  s->group = group;
-  if (s->count < groups) memset(group + s->count, 0, (groups - s->count) * sizeof *group);
-  if (s->count < groups) s->count = groups;
-  return CTM_OK;
-}
-
-static ctm_status room_running(ctm__env *env, sums *s, int32_t group) {
-  size_t before = s->running == NULL ? 0 : s->running_capacity;
-  running *r = ctm__grow(env, s->running, &s->running_capacity, (size_t)group + 1, sizeof *r);
-  int32_t *touched;
-  if (r == NULL) return CTM_NOMEM;
-  s->running = r;
-  if (s->running_capacity > before) memset(r + before, 0, (s->running_capacity - before) * sizeof *r);
-  touched = ctm__grow(env, s->touched, &s->touched_capacity, s->touched_count + 1, sizeof *touched);
-  if (touched == NULL) return CTM_NOMEM;
-  s->touched = touched;
-  return CTM_OK;
-}
-
-/* One answer counts: in its group's running sums, and in the group. */
-static ctm_status count_answer(ctm__env *env, const ctm__bound *bound, ctm__worker *w, const ctm__batch *batch,
-                               uint64_t row, uint32_t customer, int32_t touchpoint) {
-  const binding *b = bound->own;
-  sums *s = w->sums;
-  int32_t codes[128];
-  int32_t group, survey = batch->slots[b->survey].codes[row];
-  const scale *on = &b->scales[survey];
-  double steps = (batch->slots[b->score].reals[row] - on->min) * on->steps_per_unit + 0.5;
-  int64_t k, x;
-  answers *a;
-  ctm_status status;
-  if (CTM__UNLIKELY(!(steps >= 0 && steps < on->end))) /* recording refuses it: the file was changed by others */
-    return ctm__fail(env, CTM_CORRUPT, "a score of survey \"%.400s\" lies off its scale",
-                     ctm__dictionary_text(&bound->scan->catalogue->surveys, survey));
-  k = (int64_t)steps;
-  x = on->x[k];
-  for (int32_t d = 0; d < bound->dimension_count - 1; d++) {
-    const ctm__dimension *dim = &bound->dimensions[d];
-    codes[d] = dim->of_touchpoint ? ctm__dimension_of_touchpoint(dim, touchpoint)
-                                  : ctm__dimension_code(dim, batch, row, customer);
-  }
-  codes[bound->dimension_count - 1] = b->own_column ? survey : -1;
-  CTM__TRY(ctm__groups_at(env, &w->groups, codes, &group));
-  if ((size_t)group >= s->count) CTM__TRY(room(env, s, (size_t)w->groups.count));
-  a = &s->group[group];
-  if (a->responses == 0) {
-    const ctm__survey *v = &bound->scan->catalogue->survey[survey];
-    a->min = v->min, a->step = v->step, a->max = v->max;
-  }
-  a->responses++;
-  a->positive += x > 0;
-  a->negative += x < 0;
-  a->sum_k += k;
-  a->sum_k2 += k * k;
-  if (batch->nobody) {
-    /* Nobody knows whether two of these are by the same person: each stands for itself. */
-    a->clusters++;
-    a->cluster_x2 += x * x;
-    a->cluster_xn += x;
-    a->cluster_n2++;
-    a->cluster_k2 += k * k;
-    a->cluster_kn += k;
-    return CTM_OK;
-  }
-  if ((size_t)group >= s->running_capacity || s->touched_count >= s->touched_capacity)
-    CTM__TRY(room_running(env, s, group));
-  if (s->running[group].n == 0) {
-    s->touched[s->touched_count++] = group;
-    if (ctm__member_wanted(w, 0)) CTM__TRY(ctm__member_add(env, w->members, group, customer));
-  }
-  s->running[group].n++;
-  s->running[group].x += x;
-  s->running[group].k += k;
-out:
-  return status;
-}
-
-static void history_ends(sums *s) {
-  for (size_t i = 0; i < s->touched_count; i++) {
-    running *r = &s->running[s->touched[i]];
-    answers *a = &s->group[s->touched[i]];
-    a->customers++;
-    a->clusters++;
-    a->cluster_x2 += r->x * r->x;
-    a->cluster_xn += r->x * r->n;
-    a->cluster_n2 += r->n * r->n;
-    a->cluster_k2 += r->k * r->k;
-    a->cluster_kn += r->k * r->n;
-    *r = (running){0};
-  }
-  s->touched_count = 0;
-}
-
-/* The touchpoint that an answer speaks of. `before`: the last row that was no survey, -1 none. */
-static int32_t speaks_of(const ctm__bound *bound, const ctm__batch *batch, uint64_t row, int64_t before) {
-  const binding *b = bound->own;
-  const int32_t *touchpoints = batch->slots[b->touchpoint].codes;
-  int32_t about = b->about >= 0 ? batch->slots[b->about].codes[row] : -1;
-  if (about >= 0) return about;
-  if (b->survey_role >= 0 && bound->scan->catalogue->touchpoint.role[touchpoints[row]] == b->survey_role &&
-      before >= 0 && batch->time[row] - batch->time[before] <= CTM_DAYS(THIRTY_DAYS))
-    return touchpoints[before];
-  return touchpoints[row];
-}
-
-typedef struct pending {
-  int64_t row; /* -1: none */
-  size_t period;
-  int32_t touchpoint;
-} pending;
-
-/* A batch being fed. Answers are few among rows: rows with one are listed a piece of the batch at a time. */
-enum { PIECE = 2048, AHEAD = 16 };
-
-typedef struct feeding {
-  const ctm__bound *bound;
-  const ctm__batch *batch;
-  ctm__worker *worker;
-  bool latest;
-  pending *newest; /* by survey, of this history; which="latest" */
-  bool track;      /* answers may speak of what came before */
-  size_t history;  /* of the last answer; `histories` before the first */
-  uint64_t end;    /* of its rows */
-  uint32_t customer;
-  int64_t before; /* the last row below `looked` that was no survey, -1 none */
-  uint64_t looked;
-} feeding;
-
-static size_t answered_rows(const int32_t *survey, uint64_t from, uint64_t to, uint32_t *found) {
-  size_t count = 0;
-  for (uint64_t row = from; row < to; row++) {
-    found[count] = (uint32_t)(row - from);
-    count += survey[row] >= 0;
-  }
-  return count;
-}
-
-/* Have fetched what an answer's row will be asked for. */
-static inline void expect_row(const feeding *f, const double *score, uint64_t row) {
-#if defined(__GNUC__)
-  __builtin_prefetch(&score[row]);
-  __builtin_prefetch(&f->batch->time[row]);
-  for (int32_t d = 0; d < f->bound->dimension_count; d++) {
-    const ctm__dimension *dimension = &f->bound->dimensions[d];
-    if (dimension->kind == CTM__DIMENSION_ROW) __builtin_prefetch(&f->batch->slots[dimension->slot].codes[row]);
-  }
-#else
-  (void)f, (void)score, (void)row;
-#endif
-}
-
-static ctm_status leave_history(ctm__env *env, feeding *f) {
-  ctm_status status = CTM_OK;
-  for (int32_t i = 0; f->newest != NULL && i < f->bound->scan->catalogue->surveys.count; i++) {
-    if (f->newest[i].row >= 0)
-      CTM__TRY(count_answer(env, f->bound, f->worker, f->batch, (uint64_t)f->newest[i].row, f->customer,
-                            f->newest[i].touchpoint));
-    f->newest[i].row = -1;
-  }
-  if (!f->batch->nobody) history_ends(f->worker->sums);
-out:
-  return status;
-}
-
-static void enter_history(feeding *f, uint64_t row) {
-  const ctm__batch *batch = f->batch;
-  if (f->history == batch->histories) f->history = 0;
-  while (row >= batch->starts[f->history + 1]) f->history++;
-  f->end = batch->starts[f->history + 1];
-  f->customer = batch->nobody ? 0 : ctm__batch_customer(batch, f->history);
-  f->looked = batch->starts[f->history];
-  f->before = -1;
-}
-
-/* The last row of the history below `row` that was no survey; every row is looked at once. */
-static int64_t row_before(feeding *f, uint64_t row) {
-  const binding *b = f->bound->own;
-  const int32_t *touchpoint = f->batch->slots[b->touchpoint].codes;
-  const int32_t *role = f->bound->scan->catalogue->touchpoint.role;
-  uint64_t at = row;
-  if (!f->track) return -1;
-  while (at > f->looked && role[touchpoint[at - 1]] == b->survey_role) at--;
-  if (at > f->looked) f->before = (int64_t)at - 1;
-  f->looked = row;
-  return f->before;
-}
-
-static ctm_status feed_answer(ctm__env *env, feeding *f, uint64_t row, int32_t survey) {
-  const binding *b = f->bound->own;
-  int32_t about = -1;
-  ctm_status status = CTM_OK;
-  if (row >= f->end) {
-    if (f->history < f->batch->histories) CTM__TRY(leave_history(env, f));
-    enter_history(f, row);
-  }
-  if (b->by_touchpoint) about = speaks_of(f->bound, f->batch, row, row_before(f, row));
-  if (f->latest) {
-    size_t period = b->has_calendar ? ctm__calendar_slot(&b->calendar, f->batch->time[row]) : 0;
-    pending *p = &f->newest[survey];
-    if (p->row >= 0 && p->period != period)
-      CTM__TRY(count_answer(env, f->bound, f->worker, f->batch, (uint64_t)p->row, f->customer, p->touchpoint));
-    *p = (pending){(int64_t)row, period, about};
-  } else {
-    status = count_answer(env, f->bound, f->worker, f->batch, row, f->customer, about);
-  }
-out:
-  return status;
-}
-
-static ctm_status feed(ctm__env *env, const ctm__bound *bound, ctm__worker *w, const ctm__batch *batch) {
-  const binding *b = bound->own;
-  const ctm__catalogue *c = bound->scan->catalogue;
-  const int32_t *survey = batch->slots[b->survey].codes;
-  const double *score = batch->slots[b->score].reals;
-  const ctm_satisfaction_options *o = bound->query->options;
-  uint32_t found[PIECE];
-  feeding f = {.bound = bound, .batch = batch, .worker = w, .history = batch->histories};
-  uint64_t end = batch->starts[batch->histories];
-  ctm_status status = CTM_OK;
-  if (c->surveys.count == 0 || batch->histories == 0) return CTM_OK;
-  f.latest = o->which == CTM_WHICH_LATEST && !batch->nobody;
-  f.track = b->by_touchpoint && b->survey_role >= 0 && !batch->nobody;
-  if (f.latest) {
-    f.newest = ctm__alloc(env, (size_t)c->surveys.count * sizeof *f.newest);
-    if (f.newest == NULL) return CTM_NOMEM;
-    for (int32_t i = 0; i < c->surveys.count; i++) f.newest[i].row = -1;
-  }
-  for (uint64_t from = batch->starts[0]; from < end; from += PIECE) {
-    size_t count = answered_rows(survey, from, CTM__MIN(from + PIECE, end), found);
-    for (size_t i = 0; i < CTM__MIN(count, (size_t)AHEAD); i++) expect_row(&f, score, from + found[i]);
-    for (size_t i = 0; i < count; i++) {
-      uint64_t row = from + found[i];
-      int64_t t;
-      if (i + AHEAD < count) expect_row(&f, score, from + found[i + AHEAD]);
-      if (!b->used[survey[row]]) continue;
-      t = batch->time[row];
-      if ((bound->since != CTM_NO_TIME && t < bound->since) || (bound->until != CTM_NO_TIME && t >= bound->until))
-        continue;
-      CTM__TRY(feed_answer(env, &f, row, survey[row]));
-    }
-  }
-  if (f.history < batch->histories) status = leave_history(env, &f);
-out:
-  ctm__free(env, f.newest);
-  return status;
+static ctm_status feed(ctm__env *env, const ctm__bound *bound, ctm__worker *worker, const ctm__batch *batch) {
+  if (bound->scan->catalogue->surveys.count == 0 || batch->histories == 0) return CTM_OK;
+  return ctm__answers_may_cells(bound, worker, batch) ? ctm__answers_feed_cells(env, bound, worker, batch)
+                                                      : ctm__answers_feed(env, bound, worker, batch);
 }
 
 /* ---- merging, keeping
@@ -456,19 +179,19 @@ out:
 
 static ctm_status merge(ctm__env *env, const ctm__query *q, void *into, const void *from, const int32_t *map,
                         int32_t groups) {
-  sums *to = into;
-  const sums *other = from;
+  ctm__answers_sums *to = into;
+  const ctm__answers_sums *other = from;
   (void)q;
   for (int32_t i = 0; i < groups && (size_t)i < other->count; i++) { /* before anything is added */
-    const answers *a = &other->group[i], *b = (size_t)map[i] < to->count ? &to->group[map[i]] : NULL;
+    const ctm__answers *a = &other->group[i], *b = (size_t)map[i] < to->count ? &to->group[map[i]] : NULL;
     if (b != NULL && a->responses > 0 && b->responses > 0 &&
         (b->min != a->min || b->step != a->step || b->max != a->max))
       return ctm__fail(env, CTM_INVALID, "a survey has another scale in one part than in the other");
   }
   for (int32_t i = 0; i < groups && (size_t)i < other->count; i++) {
-    const answers *a = &other->group[i];
-    answers *b;
-    if (room(env, to, (size_t)map[i] + 1) != CTM_OK) return CTM_NOMEM;
+    const ctm__answers *a = &other->group[i];
+    ctm__answers *b;
+    if (ctm__answers_room(env, to, (size_t)map[i] + 1) != CTM_OK) return CTM_NOMEM;
     b = &to->group[map[i]];
     if (b->responses == 0) b->min = a->min, b->step = a->step, b->max = a->max;
     b->responses += a->responses;
@@ -489,12 +212,12 @@ static ctm_status merge(ctm__env *env, const ctm__query *q, void *into, const vo
 }
 
 static ctm_status save(ctm__env *env, const ctm__query *q, const void *data, int32_t groups, ctm__writer *w) {
-  const sums *s = data;
+  const ctm__answers_sums *s = data;
   ctm_status status = ctm__write_int(env, w, s->surveys);
   (void)q;
   for (int32_t i = 0; i < groups && status == CTM_OK; i++) {
-    answers none = {0};
-    const answers *a = (size_t)i < s->count ? &s->group[i] : &none;
+    ctm__answers none = {0};
+    const ctm__answers *a = (size_t)i < s->count ? &s->group[i] : &none;
     const int64_t whole[] = {a->responses, a->customers,  a->clusters,   a->positive,   a->negative,   a->sum_k,
                              a->sum_k2,    a->cluster_x2, a->cluster_xn, a->cluster_n2, a->cluster_k2, a->cluster_kn};
     for (size_t n = 0; n < CTM__COUNT(whole) && status == CTM_OK; n++) status = ctm__write_int(env, w, whole[n]);
@@ -506,13 +229,13 @@ static ctm_status save(ctm__env *env, const ctm__query *q, const void *data, int
 }
 
 static ctm_status load(ctm__env *env, const ctm__query *q, void *data, int32_t groups, ctm__reader *r) {
-  sums *s = data;
+  ctm__answers_sums *s = data;
   ctm_status status;
   (void)q;
   CTM__TRY(ctm__read_int(env, r, &s->surveys));
-  CTM__TRY(room(env, s, (size_t)groups));
+  CTM__TRY(ctm__answers_room(env, s, (size_t)groups));
   for (int32_t i = 0; i < groups; i++) {
-    answers *a = &s->group[i];
+    ctm__answers *a = &s->group[i];
     int64_t *const whole[] = {&a->responses,  &a->customers,  &a->clusters,   &a->positive,
                               &a->negative,   &a->sum_k,      &a->sum_k2,     &a->cluster_x2,
                               &a->cluster_xn, &a->cluster_n2, &a->cluster_k2, &a->cluster_kn};
@@ -535,7 +258,7 @@ out:
  * ------------------------------------------------------------------------------------------------------- */
 
 typedef struct finishing {
-  const sums *sums;
+  const ctm__answers_sums *sums;
   ctm__survey_kind kind;
   int32_t first; /* column of the headline number */
 } finishing;
@@ -555,7 +278,7 @@ static void wald(double share, double n, double confidence, double *low, double 
 }
 
 /* The score in steps: mean, its limits on the scale, and its design effect. */
-static void mean_of(const answers *a, double confidence, double *mean, double *low, double *high, double *deff) {
+static void mean_of(const ctm__answers *a, double confidence, double *mean, double *low, double *high, double *deff) {
   ctm__clusters c = {(double)a->responses,  (double)a->clusters,   (double)a->sum_k,
                      (double)a->cluster_k2, (double)a->cluster_kn, (double)a->cluster_n2};
   double n = (double)a->responses, m = (double)a->sum_k / n;
@@ -568,7 +291,7 @@ static void mean_of(const answers *a, double confidence, double *mean, double *l
   *high = a->min + a->step * *high;
 }
 
-static double deff_of_shares(const answers *a) {
+static double deff_of_shares(const ctm__answers *a) {
   ctm__clusters c = {(double)a->responses,  (double)a->clusters,   (double)(a->positive - a->negative),
                      (double)a->cluster_x2, (double)a->cluster_xn, (double)a->cluster_n2};
   double n = (double)a->responses, p = (double)a->positive / n, d = (double)a->negative / n;
@@ -577,8 +300,8 @@ static double deff_of_shares(const answers *a) {
 
 static ctm_status emit(void *context, ctm__env *env, const ctm__finish *with, int32_t group, ctm_result *r) {
   const finishing *f = context;
-  static const answers none = {0};
-  const answers *a = group >= 0 && (size_t)group < f->sums->count ? &f->sums->group[group] : &none;
+  static const ctm__answers none = {0};
+  const ctm__answers *a = group >= 0 && (size_t)group < f->sums->count ? &f->sums->group[group] : &none;
   const ctm_satisfaction_options *o = with->query->options;
   double confidence = with->query->selection.confidence;
   double value = CTM_NO_NUMBER, low = CTM_NO_NUMBER, high = CTM_NO_NUMBER, deff = 1;
@@ -662,7 +385,7 @@ out:
 /* How many surveys of the kind there are decides whether each has a row of its own. */
 static ctm_status learn(ctm__env *env, const ctm__bound *bound, void *data) {
   const ctm__catalogue *c = bound->scan->catalogue;
-  sums *s = data;
+  ctm__answers_sums *s = data;
   int64_t surveys = 0;
   (void)env;
   for (int32_t i = 0; i < c->surveys.count; i++) surveys += c->survey[i].kind == kind_of(bound->query);

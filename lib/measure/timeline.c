@@ -194,7 +194,7 @@ static ctm_status add_history(ctm__env *env, ctm__scan *scan, const ctm__query *
                          .time = t->time,
                          .slots = scan->slots};
   } else {
-    CTM__TRY(ctm__batches_new(env, scan, false, &stream));
+    CTM__TRY(ctm__batches_new(env, scan, 0, &stream));
     CTM__TRY(ctm__batches_read(env, stream, number, number + 1, &batch));
   }
   h.batch = &batch;

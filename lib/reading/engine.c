@@ -62,12 +62,15 @@ static void evict(struct ctm__cache *cache, ctm__bytes *bytes) {
   ctm__bytes_drop(bytes);
 }
 
+enum { ANY_LENGTH = -1 };
+
 static ctm__bytes *cache_find(struct ctm__cache *cache, int64_t id, size_t length, uint64_t mark) {
   if (cache->slot_count == 0) return NULL;
   ctm__bytes *bytes = cache->slots[slot_of(cache, id)];
   while (bytes != NULL && bytes->id != id) bytes = bytes->chain;
   if (bytes == NULL) return NULL;
-  if (bytes->length != length || bytes->mark != mark) { /* of a slab that was rewritten */
+  if ((length != (size_t)ANY_LENGTH && bytes->length != length) ||
+      bytes->mark != mark) { /* of a slab that was rewritten */
     evict(cache, bytes);
     return NULL;
   }
@@ -321,6 +324,50 @@ ctm_status ctm__engine_column(ctm__env *env, ctm__engine *engine, int64_t id, si
     ctm__bytes_keep(*bytes);
   else
     status = read_column(env, engine, id, length, mark, bytes);
+  ctm__mutex_unlock(engine->reading);
+  return status;
+}
+
+/* ---- what was made of columns ------------------------------------------------------------------------------------ */
+
+ctm__bytes *ctm__engine_find(ctm__engine *engine, int64_t id, uint64_t mark) {
+  ctm__mutex_lock(engine->reading);
+  ctm__bytes *bytes = cache_find(engine->cache, id, (size_t)ANY_LENGTH, mark);
+  if (bytes != NULL) {
+    engine->cache->clock += bytes->length;
+    ctm__bytes_keep(bytes);
+  }
+  ctm__mutex_unlock(engine->reading);
+  return bytes;
+}
+
+ctm_status ctm__bytes_new(ctm__env *env, ctm__engine *engine, int64_t id, uint64_t mark, size_t length,
+                          ctm__bytes **bytes) {
+  ctm__env own; /* the engine's memory, without its error: other threads read columns meanwhile */
+  ctm__bytes *b;
+  ctm__env_init(&own, &engine->env.alloc);
+  *bytes = NULL;
+  if ((b = ctm__calloc(&own, 1, sizeof *b)) == NULL || (b->data = ctm__alloc(&own, length)) == NULL) {
+    ctm__free(&own, b);
+    return ctm__fail(env, CTM_NOMEM, "%s", own.error.message);
+  }
+  atomic_init(&b->references, 1);
+  b->env.alloc = engine->env.alloc;
+  b->id = id;
+  b->length = length;
+  b->mark = mark;
+  *bytes = b;
+  return CTM_OK;
+}
+
+ctm_status ctm__engine_add(ctm__env *env, ctm__engine *engine, ctm__bytes *bytes) {
+  ctm_status status = CTM_OK;
+  ctm__mutex_lock(engine->reading);
+  engine->cache->clock += bytes->length;
+  /* another thread may have made the same */
+  if (cache_find(engine->cache, bytes->id, bytes->length, bytes->mark) == NULL)
+    status = cache_add(&engine->env, engine->cache, bytes);
+  if (status != CTM_OK) ctm__fail(env, CTM_NOMEM, "%s", engine->env.error.message);
   ctm__mutex_unlock(engine->reading);
   return status;
 }

@@ -16,7 +16,7 @@ typedef struct ctm__bytes {
   int64_t id;
   size_t length;
   uint8_t *data;
-  atomic_uchar *seen; /* a byte a block: which checksums were looked at (ctm__slab_share) */
+  atomic_uchar *seen; /* a byte a block: which checksums were looked at (ctm__slab_share); NULL: no column */
   /* private to the cache: */
   uint64_t mark, touched;
   struct ctm__bytes *newer, *older, *chain;
@@ -62,6 +62,13 @@ void ctm__engine_wake_end(ctm__engine *engine);
  * are not what the slab's row says (length, mark). Thread-safe. */
 ctm_status ctm__engine_column(ctm__env *env, ctm__engine *engine, int64_t id, size_t length, uint64_t mark,
                               ctm__bytes **bytes);
+/* What was made of columns may be kept beside them, under a negative id of its own, with a mark of what it was made of.
+ * NULL: it is not kept. */
+ctm__bytes *ctm__engine_find(ctm__engine *engine, int64_t id, uint64_t mark);
+/* Bytes to be filled, and then kept if there is room. */
+ctm_status ctm__bytes_new(ctm__env *env, ctm__engine *engine, int64_t id, uint64_t mark, size_t length,
+                          ctm__bytes **bytes);
+ctm_status ctm__engine_add(ctm__env *env, ctm__engine *engine, ctm__bytes *bytes);
 /* Forget everything kept (after erasing). */
 void ctm__engine_forget(ctm__engine *engine);
 

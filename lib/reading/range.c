@@ -51,6 +51,7 @@ ctm_status ctm__range_reader_new(ctm__env *env, const ctm__source *source, const
   if (!(flags & CTM__RANGE_BY_CUSTOMER)) reader->source.who = NULL;
   if (reader->source.who != NULL && reader->source.who->group_count == 0) reader->source.who = NULL;
   reader->flags = flags;
+  reader->sparse = -1;
   reader->first_time = INT64_MIN;
   reader->last_time = INT64_MAX;
   reader->column_count = count;
@@ -78,6 +79,7 @@ out:
 void ctm__range_reader_free(ctm__env *env, ctm__range_reader *reader) {
   if (reader == NULL) return;
   if (reader->handles != NULL) ctm__range_stage_close(env, reader);
+  ctm__range_sparse_close(env, reader);
   for (size_t c = 0; reader->columns != NULL && c < reader->column_count; c++) {
     ctm__range_column *column = reader->columns + c;
     ctm__dictionary_free(env, &column->own);

@@ -55,7 +55,8 @@ typedef struct ctm__source {
 enum {
   CTM__RANGE_BY_CUSTOMER = 1, /* histories of customers; else of identities, as they are stored */
   CTM__RANGE_IDENTITIES = 2,  /* fill `identity` by row */
-  CTM__RANGE_PLACES = 4       /* fill `place` by row */
+  CTM__RANGE_PLACES = 4,      /* fill `place` by row */
+  CTM__RANGE_UNORDERED = 8    /* rows of a history come in no order, and `time` is NULL; not with limits of time */
 };
 
 /* A number that only this row has, whichever columns, times and customers are asked for. */
@@ -65,9 +66,9 @@ static inline int64_t ctm__place_of_slab(int64_t slab, uint32_t row) {
 
 typedef struct ctm__range {
   size_t rows, histories;
-  const int64_t *customer; /* by history; 0: rows of nobody, which are no history */
-  const uint64_t *starts;  /* histories + 1 */
-  const int64_t *time;
+  const int64_t *customer;    /* by history; 0: rows of nobody, which are no history */
+  const uint64_t *starts;     /* histories + 1 */
+  const int64_t *time;        /* NULL: UNORDERED */
   const int64_t *identity;    /* by row; when asked */
   const int64_t *place;       /* by row; when asked: ctm__place_of_slab, or the journal's sequence */
   const ctm__vector *vectors; /* in the order asked for; never without its arrays: INTS always have `present` */
@@ -83,6 +84,8 @@ ctm_status ctm__range_reader_new(ctm__env *env, const ctm__source *source, const
 void ctm__range_reader_texts(ctm__range_reader *reader, size_t index /* of the column */, const ctm__texts *texts);
 /* Only rows with low <= time < high; slabs that have none are not read. CTM_NO_TIME: no limit. */
 void ctm__range_reader_times(ctm__range_reader *reader, int64_t low, int64_t high);
+/* Rows in which this column is null may be left out: where they are many, they are not even decoded. */
+ctm_status ctm__range_reader_present(ctm__env *env, ctm__range_reader *reader, size_t index);
 /* Histories of customers low <= number < high. Valid until the next read. */
 ctm_status ctm__range_read(ctm__env *env, ctm__range_reader *reader, int64_t low, int64_t high, ctm__range *range);
 void ctm__range_reader_free(ctm__env *env, ctm__range_reader *reader); /* NULL is fine */

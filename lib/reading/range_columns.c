@@ -189,7 +189,7 @@ ctm_status ctm__range_decode(ctm__env *env, ctm__range_reader *reader, ctm__rang
 }
 
 /* A constant load is no column. */
-static void fill_load(ctm__range_column *column, int64_t load, size_t at, size_t rows) {
+void ctm__range_fill_load(ctm__range_column *column, int64_t load, size_t at, size_t rows) {
   for (size_t i = 0; i < rows; i++) ((int64_t *)column->staged)[at + i] = load;
   memset(column->staged_present + at, 1, rows);
 }
@@ -205,7 +205,7 @@ ctm_status ctm__range_decode_columns(ctm__env *env, ctm__range_reader *reader, s
   for (size_t c = 0; c < reader->column_count; c++) {
     ctm__range_column *column = reader->columns + c;
     if (column->column == CTM__COLUMN_LOAD && run_place->load != 0) {
-      fill_load(column, run_place->load, at, rows);
+      ctm__range_fill_load(column, run_place->load, at, rows);
       continue;
     }
     if (handles[c].bytes == NULL) {
@@ -241,7 +241,7 @@ ctm_status ctm__range_open_slab(ctm__env *env, ctm__range_reader *reader, size_t
       return ctm__range_not_as_told(env, place, CTM__COLUMN_IDENTITY);
     }
   }
-  if (handles[1].bytes == NULL) {
+  if (handles[1].bytes == NULL && !(reader->flags & CTM__RANGE_UNORDERED)) {
     CTM__TRY(open_column(env, reader, place, &place->columns[CTM__COLUMN_TIME], &handles[1]));
     if (handles[1].slab.kind != CTM__SLAB_TIME || handles[1].slab.low != place->min_time ||
         handles[1].slab.high != place->max_time) {

@@ -54,6 +54,15 @@ typedef struct ctm__range_found {
   uint32_t first, last;
 } ctm__range_found;
 
+/* Of a slab the rows in which one column has a value, when they are few. */
+typedef struct ctm__range_kept {
+  size_t slab; /* SIZE_MAX: none */
+  bool few;
+  size_t count;
+  ctm__bytes *rows, *identity, *time; /* arrays of uint32_t, int64_t; NULL when there are none */
+  ctm__bytes **columns; /* values, of INTS whether there is one behind them; NULL: all null, or the run's load */
+} ctm__range_kept;
+
 /* A sequence of rows in order, being merged with others. */
 typedef struct ctm__range_stream {
   const ctm__range_segment *at, *end;
@@ -76,6 +85,10 @@ struct ctm__range_reader {
   size_t *slab_of_run;        /* SIZE_MAX: none */
   ctm__range_handle *handles; /* by run: identity, time, columns */
   int32_t *own_columns;       /* by run: their numbers in its slabs, -1 none */
+
+  int32_t sparse;        /* place of the column without which rows are left out where they are many; -1: none */
+  ctm__range_kept *kept; /* by run */
+  ctm__bytes **kept_columns;
 
   /* staged rows */
   size_t staged, staged_room;
@@ -141,6 +154,7 @@ void ctm__range_close_run(ctm__env *env, ctm__range_reader *reader, size_t run);
 ctm_status ctm__range_decode(ctm__env *env, ctm__range_reader *reader, ctm__range_column *column, ctm__slab *slab,
                              size_t first, size_t last, size_t at);
 void ctm__range_fill_null(ctm__range_column *column, size_t at, size_t rows);
+void ctm__range_fill_load(ctm__range_column *column, int64_t load, size_t at, size_t rows);
 /* All columns that are asked for, behind what is staged; there is room. */
 ctm_status ctm__range_decode_columns(ctm__env *env, ctm__range_reader *reader, size_t run, size_t slab, size_t first,
                                      size_t last);
@@ -160,6 +174,14 @@ ctm_status ctm__range_stage_wanted(ctm__env *env, ctm__range_reader *reader, siz
                                    size_t count); /* rows of single identities, which ascend */
 ctm_status ctm__range_stage_journal(ctm__env *env, ctm__range_reader *reader, int64_t low, int64_t high);
 void ctm__range_stage_close(ctm__env *env, ctm__range_reader *reader);
+
+/* ---- range_sparse.c ---- */
+/* Has the slab few rows with a value? Then they are at hand. */
+ctm_status ctm__range_sparse_open(ctm__env *env, ctm__range_reader *reader, size_t run, size_t slab, bool *few);
+/* Those of identities low … high - 1 go on the list. */
+ctm_status ctm__range_sparse_stage(ctm__env *env, ctm__range_reader *reader, size_t run, int64_t low, int64_t high,
+                                   ctm__range_list *list);
+void ctm__range_sparse_close(ctm__env *env, ctm__range_reader *reader);
 
 /* ---- range_merge.c ---- */
 void ctm__range_merge_reset(ctm__range_reader *reader);

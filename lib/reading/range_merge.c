@@ -126,6 +126,7 @@ static int64_t order_of(const ctm__range_reader *reader, const ctm__range_list *
 static bool in_order(const ctm__range_reader *reader, size_t count) {
   const ctm__range_segment *pieces = reader->pieces;
   const int64_t *time = reader->time;
+  if (reader->flags & CTM__RANGE_UNORDERED) return true;
   for (size_t i = 1; i < count; i++) {
     uint32_t last = pieces[i - 1].start + pieces[i - 1].count - 1, first = pieces[i].start;
     if (CTM__LIKELY(time[last] < time[first])) continue;
@@ -319,9 +320,10 @@ ctm_status ctm__range_merge_linked(ctm__env *env, ctm__range_reader *reader, int
     GROW(env, reader, linked_starts, linked_starts_room, made + 2);
     reader->linked_customers[made] = customer;
     reader->linked_starts[made++] = rows;
-    if (streams == 1)
-      for (const ctm__range_segment *s = reader->streams->at; s < reader->streams->end && status == CTM_OK; s++)
-        status = emit(env, &out, s->start, s->count);
+    if (streams == 1 || reader->flags & CTM__RANGE_UNORDERED)
+      for (size_t i = 0; i < streams; i++)
+        for (const ctm__range_segment *s = reader->streams[i].at; s < reader->streams[i].end && status == CTM_OK; s++)
+          status = emit(env, &out, s->start, s->count);
     else
       status = merge_streams(env, reader, streams, &out);
     if (status != CTM_OK) return status;
@@ -395,7 +397,7 @@ static void set_histories(const ctm__range_reader *reader, ctm__range *range) {
 void ctm__range_as_staged(ctm__range_reader *reader, size_t start, ctm__range *range) {
   memset(range, 0, sizeof *range);
   set_histories(reader, range);
-  range->time = reader->time + start;
+  if (!(reader->flags & CTM__RANGE_UNORDERED)) range->time = reader->time + start;
   if (reader->flags & CTM__RANGE_IDENTITIES) range->identity = reader->identity + start;
   if (reader->flags & CTM__RANGE_PLACES) range->place = reader->place + start;
   for (size_t c = 0; c < reader->column_count; c++)
@@ -443,8 +445,10 @@ ctm_status ctm__range_merge_rows(ctm__env *env, ctm__range_reader *reader, ctm__
   if (status != CTM_OK) return status;
   memset(range, 0, sizeof *range);
   set_histories(reader, range);
-  COPY(int64_t, reader->time, reader->merged_time);
-  range->time = reader->merged_time;
+  if (!(reader->flags & CTM__RANGE_UNORDERED)) {
+    COPY(int64_t, reader->time, reader->merged_time);
+    range->time = reader->merged_time;
+  }
   if (reader->flags & CTM__RANGE_IDENTITIES) {
     COPY(int64_t, reader->identity, reader->merged_identity);
     range->identity = reader->merged_identity;

@@ -125,8 +125,9 @@ static ctm_status stage_rows(ctm__env *env, ctm__range_reader *reader, size_t ru
                              size_t last) {
   const ctm__slab_place *place = reader->source.runs->run[run].slabs + slab;
   size_t at = reader->staged;
-  ctm_status status =
-      ctm__slab_ints(env, &ctm__range_handles(reader, run)[1].slab, first, last, reader->time + at, NULL);
+  ctm_status status = CTM_OK;
+  if (!(reader->flags & CTM__RANGE_UNORDERED))
+    status = ctm__slab_ints(env, &ctm__range_handles(reader, run)[1].slab, first, last, reader->time + at, NULL);
   if (status == CTM_CORRUPT) ctm__fail_prefix(env, "slab %lld, column %d: ", (long long)place->id, CTM__COLUMN_TIME);
   if (status != CTM_OK) return status;
   if (reader->flags & CTM__RANGE_PLACES)
@@ -142,6 +143,15 @@ static ctm_status stage_slab(ctm__env *env, ctm__range_reader *reader, size_t ru
   size_t first = 0, last = place->rows;
   ctm_status status = CTM_OK;
   if (outside(reader, place->min_time, place->max_time)) return CTM_OK;
+  if (reader->sparse >= 0) {
+    bool few;
+    CTM__TRY(ctm__range_sparse_open(env, reader, run, slab, &few));
+    if (few) {
+      CTM__TRY(ctm__range_sparse_stage(env, reader, run, low, high, list));
+      reader->ids_used = list->first + list->count;
+      return CTM_OK;
+    }
+  }
   CTM__TRY(ctm__range_open_slab(env, reader, run, slab));
   if (place->first_identity < low || place->last_identity >= high) {
     CTM__TRY(find_rows(env, place, identities, low, high, &first, &last));
@@ -218,6 +228,13 @@ static ctm_status stage_wanted_of_slab(ctm__env *env, ctm__range_reader *reader,
   ctm_status status = CTM_OK;
   size_t found;
   if (outside(reader, place->min_time, place->max_time)) return CTM_OK;
+  if (reader->sparse >= 0) {
+    bool few;
+    CTM__TRY(ctm__range_sparse_open(env, reader, run, slab, &few));
+    for (size_t w = 0; few && w < count; w++)
+      CTM__TRY(ctm__range_sparse_stage(env, reader, run, wanted[w], wanted[w] + 1, list));
+    if (few) return CTM_OK;
+  }
   CTM__TRY(ctm__range_open_slab(env, reader, run, slab));
   CTM__TRY(find_wanted(env, reader, place, &ctm__range_handles(reader, run)->slab, wanted, count, list, &found));
   CTM__TRY(ctm__range_room_for_ids(env, reader, list->count + found + 1));

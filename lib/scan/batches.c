@@ -28,7 +28,7 @@ static int32_t column_add(ctm__batches *s, int32_t column) {
   return (int32_t)s->column_count++;
 }
 
-ctm_status ctm__batches_new(ctm__env *env, const ctm__scan *scan, bool times, ctm__batches **stream) {
+ctm_status ctm__batches_new(ctm__env *env, const ctm__scan *scan, uint32_t leave, ctm__batches **stream) {
   ctm__batches *s = ctm__calloc(env, 1, sizeof *s);
   bool coded = false;
   ctm_status status = CTM_NOMEM;
@@ -47,11 +47,14 @@ ctm_status ctm__batches_new(ctm__env *env, const ctm__scan *scan, bool times, ct
     if (s->recent == NULL) goto out;
     for (int32_t i = 0; i < scan->slot_count; i++) memset(s->recent[i].codes, 0xff, sizeof s->recent[i].codes);
   }
-  CTM__TRY(ctm__range_reader_new(env, &scan->source, s->columns, s->column_count, CTM__RANGE_BY_CUSTOMER, &s->reader));
+  CTM__TRY(ctm__range_reader_new(env, &scan->source, s->columns, s->column_count,
+                                 CTM__RANGE_BY_CUSTOMER | (leave & CTM__LEAVE_ORDER ? CTM__RANGE_UNORDERED : 0),
+                                 &s->reader));
   for (int32_t i = 0; i < scan->slot_count; i++)
     if (scan->sources[i].texts != NULL)
       ctm__range_reader_texts(s->reader, (size_t)s->of_slot[i], scan->sources[i].texts);
-  if (times) ctm__range_reader_times(s->reader, scan->time_low, scan->time_high);
+  if (leave & CTM__LEAVE_TIMES) ctm__range_reader_times(s->reader, scan->time_low, scan->time_high);
+  if (leave & CTM__LEAVE_NULLS) CTM__TRY(ctm__range_reader_present(env, s->reader, (size_t)s->of_slot[scan->present]));
   *stream = s;
   s = NULL;
 out:
@@ -182,7 +185,8 @@ ctm_status ctm__batches_read(ctm__env *env, ctm__batches *s, int64_t low, int64_
   CTM__TRY(ctm__range_read(env, s->reader, low, high, &range));
   if (range.rows == 0) goto out;
   CTM__TRY(take_customers(env, s, &range));
-  if (!in_order(range.time, range.starts, range.histories, snapshot->min_time, snapshot->max_time))
+  if (range.time != NULL &&
+      !in_order(range.time, range.starts, range.histories, snapshot->min_time, snapshot->max_time))
     return damaged(env, "interactions are not in order");
   CTM__TRY(fill(env, s, &range));
   *batch = (ctm__batch){.histories = range.histories,
@@ -201,7 +205,7 @@ ctm_status ctm__batches_nobody(ctm__env *env, ctm__batches *s, size_t piece, ctm
   memset(batch, 0, sizeof *batch);
   CTM__TRY(ctm__range_nobody(env, s->reader, piece, &range, end));
   if (*end || range.rows == 0) goto out;
-  if (!within_all(range.time, range.rows, snapshot->min_time, snapshot->max_time))
+  if (range.time != NULL && !within_all(range.time, range.rows, snapshot->min_time, snapshot->max_time))
     return damaged(env, "interactions are not in order");
   CTM__TRY(fill(env, s, &range));
   s->whole[0] = 0;

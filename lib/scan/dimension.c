@@ -123,6 +123,7 @@ ctm_status ctm__dimension_period(ctm__env *env, ctm__scan *scan, const char *nam
   ctm_status status;
   memset(d, 0, sizeof *d);
   d->kind = CTM__DIMENSION_PERIOD;
+  scan->timed = true;
   d->name = name;
   d->type = period == CTM__HOUR ? CTM_TYPE_TIME : CTM_TYPE_DATE;
   status = ctm__calendar_make(env, period, scan->week_start, scan->zone, t->rows > 0 ? t->min_time : 0,

@@ -23,6 +23,7 @@ ctm_status ctm__scan_open(ctm__env *env, ctm__snapshot *snapshot, const ctm_sele
   scan->catalogue = &snapshot->catalogue;
   scan->workers = 1;
   scan->week_start = selection->week_start;
+  scan->present = -1;
   scan->time_low = CTM_NO_TIME;
   scan->time_high = CTM_NO_TIME;
   for (int32_t i = 0; i < CTM__TOUCHPOINT_TYPES; i++) {
@@ -274,6 +275,7 @@ static ctm_status builtin_field(ctm__env *env, ctm__scan *scan, const char *name
   if (strcmp(name, "time") == 0) {
     f->type = CTM_TYPE_TIME;
     f->is_time = true;
+    scan->timed = true;
     return CTM_OK;
   }
   if (strcmp(name, "segment") == 0) {

@@ -24,8 +24,8 @@ typedef struct ctm__batch {
   const uint64_t *starts;   /* histories + 1: history h is rows starts[h] … starts[h + 1] - 1; never empty */
   const uint32_t *customer; /* customer number by history; NULL: first_customer + h */
   uint32_t first_customer;
-  bool nobody; /* rows of unknown customers: one run of rows that is no history and has no customer */
-  const int64_t *time;
+  bool nobody;         /* rows of unknown customers: one run of rows that is no history and has no customer */
+  const int64_t *time; /* NULL: nobody asked (ctm__scan.unordered) */
   const ctm__slot *slots;
 } ctm__batch;
 
@@ -84,6 +84,9 @@ typedef struct ctm__scan {
   ctm__slot slots[CTM__MOST_SLOTS]; /* of a frame: whole-table arrays */
   ctm__slot_source sources[CTM__MOST_SLOTS];
   int32_t slot_count;
+  int32_t present;       /* slot of a column, -1 none: rows where it is null need not come (a measure sets it) */
+  bool unordered;        /* nothing depends on the order of a history's rows (a measure sets it) … */
+  bool timed;            /* … but somebody asked for their times */
   ctm__source source;    /* of a store */
   int32_t workers;       /* for what is read before the scan itself */
   int64_t customers;     /* set by ctm__scan_run: with an interaction, whatever `where` and times say */
@@ -118,8 +121,13 @@ ctm_status ctm__scan_case(ctm__env *env, ctm__scan *scan, int32_t *slot);
 ctm_status ctm__scan_column(ctm__env *env, ctm__scan *scan, int32_t column, int32_t *slot);
 /* ---- batches, one reader a thread (batches.c) ---- */
 typedef struct ctm__batches ctm__batches;
-/* `times`: leave out rows beyond the scan's times (then histories beyond them are not seen either). Of a store. */
-ctm_status ctm__batches_new(ctm__env *env, const ctm__scan *scan, bool times, ctm__batches **stream);
+/* What the reader of a store need not give. Histories that have nothing else are not seen then. */
+enum {
+  CTM__LEAVE_TIMES = 1, /* rows beyond the scan's times */
+  CTM__LEAVE_NULLS = 2, /* rows without a value in the column scan->present */
+  CTM__LEAVE_ORDER = 4  /* batches come without `time`, histories in no order */
+};
+ctm_status ctm__batches_new(ctm__env *env, const ctm__scan *scan, uint32_t leave, ctm__batches **stream);
 /* Histories of customers low … high - 1, not filtered; valid until the next read. */
 ctm_status ctm__batches_read(ctm__env *env, ctm__batches *stream, int64_t low, int64_t high, ctm__batch *batch);
 /* Rows of nobody, piece by piece; *end when there is no such piece. */

@@ -1,7 +1,12 @@
 /* All batches of a scan, filtered, to workers. */
 #include "scan.h"
 
-enum { BATCH_ROWS = 1 << 16, RANGE_ROWS = 1 << 14, MOST_SHARES = 6 };
+enum {
+  BATCH_ROWS = 1 << 16,
+  RANGE_ROWS = 1 << 14,
+  MOST_SHARES = 6,
+  FEW_ROWS = 16 /* times as many where most are left out */
+};
 
 typedef struct run {
   ctm__env *env;
@@ -17,7 +22,7 @@ typedef struct run {
   size_t per_batch;       /* of a frame */
   int64_t *cuts;          /* of a store: ranges of customers */
   size_t ranges;          /* pieces of nobody follow */
-  bool push_times;        /* the reader leaves out what lies beyond the scan's times */
+  uint32_t leave;         /* CTM__LEAVE_…: what the reader need not give */
   atomic_llong customers; /* met */
   atomic_bool stop;
   ctm__mutex *mutex; /* of env's error */
@@ -123,7 +128,7 @@ static ctm_status filter(ctm__env *env, const run *r, kept *k, const ctm__batch 
     k->customer[histories++] = whole->nobody ? 0 : ctm__batch_customer(whole, h);
   }
   k->starts[histories] = n;
-  GATHER(int64_t, k->time, whole->time + first);
+  if (whole->time != NULL) GATHER(int64_t, k->time, whole->time + first);
   for (int32_t i = 0; i < scan->slot_count; i++) {
     const ctm__slot *s = &whole->slots[i];
     if (s->codes != NULL) GATHER(int32_t, k->arrays[i][0], s->codes + first);
@@ -135,7 +140,7 @@ static ctm_status filter(ctm__env *env, const run *r, kept *k, const ctm__batch 
                        .starts = k->starts,
                        .customer = k->customer,
                        .nobody = whole->nobody,
-                       .time = k->time,
+                       .time = whole->time != NULL ? k->time : NULL,
                        .slots = k->slots};
 out:
   return status;
@@ -194,7 +199,7 @@ static void run_worker(void *argument, int32_t worker) {
   ctm__env_init(&env, &r->env->alloc);
   k = ctm__calloc(&env, 1, sizeof *k);
   if (k == NULL) status = CTM_NOMEM;
-  if (status == CTM_OK && r->scan->table == NULL) status = ctm__batches_new(&env, r->scan, r->push_times, &stream);
+  if (status == CTM_OK && r->scan->table == NULL) status = ctm__batches_new(&env, r->scan, r->leave, &stream);
   /* Once before all: the other workers may leave nothing to the calling thread. */
   if (status == CTM_OK && worker == 0 && r->progress != NULL &&
       r->progress(r->progress_data, "measuring", 0, (int64_t)r->batches) != 0)
@@ -235,24 +240,28 @@ static void deal_table(run *r) {
 
 /* So many that what is decoded stays near the processor, more where each range is gathered from many runs; of a small
  * store some slabs' worth, but not thousands of ranges. */
-static size_t range_rows(const ctm__snapshot *s) {
+static size_t range_rows(const ctm__snapshot *s, bool few) {
   size_t most = CTM__MIN(s->runs->count + 1, MOST_SHARES) * RANGE_ROWS;
+  if (few) most *= FEW_ROWS;
   size_t rows = s->runs->count > 0 ? (size_t)s->rows / 256 : most;
   for (size_t r = 0; r < s->runs->count; r++)
     for (size_t i = 0; i < s->runs->run[r].slab_count; i++) rows = CTM__MAX(rows, s->runs->run[r].slabs[i].rows);
   return CTM__MIN(rows, most);
 }
 
-/* Customers are counted by whoever reads all of them first; from then on rows beyond the scan's times need not be read.
- */
+/* Customers are counted by whoever reads all of them first; from then on rows that nobody asks for need not be read. */
 static ctm_status deal_store(run *r) {
   const ctm__snapshot *s = r->scan->snapshot;
-  ctm_status status = ctm__range_plan(r->env, &r->scan->source, range_rows(s), &r->cuts, &r->ranges);
-  if (status != CTM_OK) return status;
-  r->batches = r->ranges + ((size_t)s->nobody + BATCH_ROWS - 1) / BATCH_ROWS;
-  r->push_times = r->filter_time && s->customers >= 0;
-  if (r->push_times) r->filter_time = false;
-  return CTM_OK;
+  bool counted = s->customers >= 0;
+  if (counted && r->filter_time) r->leave |= CTM__LEAVE_TIMES;
+  if (counted && r->scan->present >= 0) r->leave |= CTM__LEAVE_NULLS;
+  if (r->scan->unordered && !r->scan->timed && !r->filter_time) r->leave |= CTM__LEAVE_ORDER;
+  if (r->leave & CTM__LEAVE_TIMES) r->filter_time = false;
+  r->batches = ((size_t)s->nobody + BATCH_ROWS - 1) / BATCH_ROWS;
+  ctm_status status =
+      ctm__range_plan(r->env, &r->scan->source, range_rows(s, r->leave & CTM__LEAVE_NULLS), &r->cuts, &r->ranges);
+  r->batches += r->ranges;
+  return status;
 }
 
 ctm_status ctm__scan_run(ctm__env *env, ctm__scan *scan, int32_t workers, ctm_progress progress, void *progress_data,
