@@ -890,6 +890,53 @@ START_TEST(test_free_pages) {
 }
 END_TEST
 
+/* Closing takes no more of the journal than its time allows, by how long rows are; the rest stays rows. */
+START_TEST(test_closing) {
+  static const struct {
+    int64_t time; /* 0: as it is */
+    bool wide;
+    int64_t least, most; /* rows that may be left */
+  } cases[] = {{0, true, 2000, 3000}, {20000000, true, 0, 0}, {20000000, false, 0, 0}, {1, false, 3000, 3000}};
+  char text[101];
+  memset(text, 'x', sizeof text - 1);
+  for (size_t i = 0; i < CTM__COUNT(cases); i++) {
+    const char *wide = at("wide.ctm");
+    ctm_attribute attributes[20];
+    char names[20][4];
+    ctm_recorder *recorder;
+    ctm_store *s = opened(wide);
+    int64_t left, count;
+    OKS(s, ctm_recorder_new(s, &recorder));
+    for (int row = 0; row < 3000; row++) {
+      ctm_interaction r = CTM_INTERACTION_INIT;
+      r.touchpoint = "t";
+      r.time = row;
+      snprintf(text, sizeof text, "%099d", row);
+      for (int a = 0; a < 20; a++) {
+        snprintf(names[a], sizeof names[a], "a%d", a);
+        attributes[a] = (ctm_attribute){names[a], CTM_TYPE_TEXT, 0, 0, text};
+      }
+      r.attributes = attributes;
+      r.attribute_count = cases[i].wide ? 20 : 0;
+      OKS(s, ctm_recorder_add(recorder, &r));
+    }
+    OKS(s, ctm_recorder_commit(recorder));
+    ctm_recorder_free(recorder);
+    if (cases[i].time > 0) s->sizes.closing_time = cases[i].time;
+    ctm_close(s);
+    left = raw_number(wide, "SELECT count(*) FROM interactions");
+    ck_assert_int_ge(left, cases[i].least);
+    ck_assert_int_le(left, cases[i].most);
+    s = opened(wide);
+    OKS(s, ctm_count(s, &count));
+    ck_assert_int_eq(count, 3000);
+    OKS(s, ctm_check(s));
+    ctm_close(s);
+    unlink(wide);
+  }
+}
+END_TEST
+
 int main(void) {
   Suite *suite = suite_create("compact");
   TCase *tests = tcase_create("compact");
@@ -913,6 +960,7 @@ int main(void) {
   tcase_add_test(tests, test_many_threads);
   tcase_add_test(tests, test_no_memory);
   tcase_add_test(tests, test_free_pages);
+  tcase_add_test(tests, test_closing);
   suite_add_tcase(suite, tests);
   srunner_set_fork_status(runner, CK_NOFORK);
   srunner_run_all(runner, CK_NORMAL);

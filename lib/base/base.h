@@ -171,6 +171,7 @@ void ctm__mutex_free(ctm__env *env, ctm__mutex *m);
  * cannot be started the calling thread does their part. */
 void ctm__parallel(int32_t workers, void (*work)(void *argument, int32_t worker), void *argument);
 int32_t ctm__processors(void);
-int64_t ctm__now(void); /* wall clock, µs since 1970 UTC */
+int64_t ctm__now(void);   /* wall clock, µs since 1970 UTC */
+int64_t ctm__clock(void); /* never set back; µs */
 
 #endif

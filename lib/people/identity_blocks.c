@@ -1167,15 +1167,15 @@ ctm_status ctm__identities_count(ctm__env *env, sqlite3 *db, int64_t *count) {
 
 /* What is merged: the rows (or not) and the smallest generations. Each joins those that are together as large as it is,
  * so that an identity is written some log(identities) times. */
-static size_t choose(const level *list, size_t count, int64_t rows, bool everything) {
+static size_t choose(const level *list, size_t count, int64_t rows, bool everything, int64_t most) {
   size_t chosen = 0;
   int64_t sum = rows;
   if (everything) return rows == 0 && count < 2 ? 0 : count;
   if (rows == 0 && count <= MOST_GENERATIONS) return 0;
-  while (chosen < count &&
+  while (chosen < count && list[chosen].entries <= most - sum &&
          (list[chosen].entries <= sum || count - chosen + 1 > MOST_GENERATIONS || (rows == 0 && chosen < 2)))
     sum += list[chosen++].entries;
-  return chosen;
+  return rows == 0 && chosen < 2 ? 0 : chosen;
 }
 
 static ctm_status merge(ctm_store *store, cursor *cursors, size_t count, int64_t generation) {
@@ -1197,7 +1197,7 @@ out:
   return status;
 }
 
-ctm_status ctm__identities_compact(ctm_store *store, bool everything) {
+static ctm_status compact(ctm_store *store, bool everything, int64_t most) {
   ctm__env *env = &store->env;
   level *list = NULL;
   cursor *cursors = NULL;
@@ -1206,9 +1206,9 @@ ctm_status ctm__identities_compact(ctm_store *store, bool everything) {
   sqlite3_stmt *s;
   ctm_status status;
   CTM__TRY(ctm__sql_integer(env, store->db, "SELECT count(*) FROM identities", &rows));
-  if (!everything && rows < least) rows = 0;
+  if (!everything && (rows < least || rows > most)) rows = 0;
   CTM__TRY(generations_of(env, store->db, 0, &list, &count));
-  chosen = choose(list, count, rows, everything);
+  chosen = choose(list, count, rows, everything, most);
   if (chosen == 0 && rows == 0) goto out;
   CTM__TRY(next_generation(store, 0, &fresh));
   cursors = ctm__calloc(env, chosen + 1, sizeof *cursors);
@@ -1238,6 +1238,14 @@ out:
   ctm__free(env, cursors);
   ctm__free(env, list);
   return status;
+}
+
+ctm_status ctm__identities_compact(ctm_store *store, bool everything) {
+  return compact(store, everything, INT64_MAX);
+}
+
+ctm_status ctm__identities_compact_some(ctm_store *store, int64_t most) {
+  return compact(store, false, most);
 }
 
 static ctm_status rewrite_without(ctm_store *store, const int64_t *place, const int64_t *numbers, size_t count) {

@@ -30,6 +30,8 @@ ctm_status ctm__identities_named(ctm__env *env, sqlite3 *db, const int64_t *numb
                                  ctm__identity_visit visit, void *context);
 /* Inside a write transaction: rows become blocks when there are many, generations become fewer. */
 ctm_status ctm__identities_compact(ctm_store *store, bool everything);
+/* The same, writing no more than `most` identities. */
+ctm_status ctm__identities_compact_some(ctm_store *store, int64_t most);
 /* Inside a write transaction: these numbers are known no more, in rows and blocks. */
 ctm_status ctm__identities_forget(ctm_store *store, const int64_t *numbers, size_t count);
 /* Inside a write transaction: `count` new numbers, *first and the following, which nobody else will get. */

@@ -18,6 +18,9 @@ enum {
   TRIES = 3,                          /* at a merge whose inputs others change */
   CLOSING_LEAST = 256,                /* rows of the journal for which closing begins to work … */
   CLOSING_MOST = 32768,               /* … and which it works on at most */
+  CLOSING_SAMPLE = 64,                /* rows by which it guesses what they cost */
+  ROW_NANOSECONDS = 2500,             /* to make a row of the journal columns, or to write a row of a run again … */
+  BYTE_NANOSECONDS = 80,              /* … and for each byte of its attributes and texts */
   MOST_RUNS_HELD = 3 * CTM__MOST_RUNS /* when results hold on to runs that could be merged */
 };
 
@@ -129,8 +132,8 @@ out:
   return status;
 }
 
-/* One transaction: the oldest rows of the journal become columns. */
-static ctm_status journal_step(ctm_store *store, int64_t *rows) {
+/* One transaction: the oldest rows of the journal become columns, at most so many. */
+static ctm_status journal_step(ctm_store *store, int64_t most, int64_t *rows) {
   ctm__journal *journal = NULL;
   int64_t first, last, upper, rank;
   ctm_status status;
@@ -141,7 +144,8 @@ static ctm_status journal_step(ctm_store *store, int64_t *rows) {
     ctm__write_rollback(store);
     return CTM_OK;
   }
-  upper = last - first >= STEP_ROWS ? first + STEP_ROWS - 1 : last;
+  most = CTM__MIN(most, STEP_ROWS);
+  upper = last - first >= most ? first + most - 1 : last;
   CTM__TRY(next_rank(store, first, &rank));
   if (rank <= upper) upper = rank - 1; /* its run was recorded behind the rows before it */
   if (upper < first) {
@@ -174,7 +178,7 @@ static ctm_status compact_journal(ctm_store *store, int64_t below, int64_t *most
       status = stopped(store);
       goto out;
     }
-    CTM__TRY(journal_step(store, &rows));
+    CTM__TRY(journal_step(store, limits->until != 0 ? *most : STEP_ROWS, &rows));
     done += rows;
     *most -= CTM__MAX(rows, 1);
   }
@@ -349,6 +353,7 @@ static ctm_status merge_runs(ctm_store *store, int64_t *most, const ctm__compact
     for (size_t i = chosen.first; i <= chosen.last; i++) rank = CTM__MAX(rank, all->run[i].rank);
     CTM__TRY(journal_ends(store, &first, &last));
     if (first != 0 && first < rank) {
+      if (limits->until != 0) break;
       /* it may make other neighbours */
       int64_t no_limit = INT64_MAX;
       CTM__TRY(compact_journal(store, rank, &no_limit, limits));
@@ -384,7 +389,8 @@ static ctm_status compact(ctm_store *store, const ctm__compact_limits *limits, i
   if (!merges) goto out;
   CTM__TRY(merge_runs(store, &most, limits));
   CTM__TRY(ctm__transaction_begin(store));
-  status = ctm__identities_compact(store, limits->everything);
+  status = limits->until != 0 ? ctm__identities_compact_some(store, most)
+                              : ctm__identities_compact(store, limits->everything);
   if (status == CTM_OK)
     status = ctm__write_commit(store);
   else
@@ -447,13 +453,41 @@ void ctm__compact_after_load(ctm_store *store) {
   store->env.error = kept;
 }
 
+/* What a row costs, in nanoseconds: a guess by the oldest ones. */
+static ctm_status row_cost(ctm_store *store, int64_t *cost) {
+  sqlite3_stmt *s;
+  ctm_status status = ctm__prepare(store,
+                                   "SELECT avg(coalesce(length(i.attributes), 0) + coalesce(length(i.case_id), 0) +"
+                                   " coalesce(length(t.text), 0)) FROM (SELECT seq, attributes, case_id FROM"
+                                   " interactions ORDER BY seq LIMIT ?1) i LEFT JOIN texts t ON t.seq = i.seq",
+                                   &s);
+  *cost = ROW_NANOSECONDS;
+  if (status != CTM_OK) return status;
+  sqlite3_bind_int(s, 1, CLOSING_SAMPLE);
+  int code = sqlite3_step(s);
+  if (code == SQLITE_ROW)
+    *cost += (int64_t)(CTM__MIN(sqlite3_column_double(s, 0), 1e9) * BYTE_NANOSECONDS);
+  else
+    status = ctm__sqlite_fail(&store->env, store->db, code, "looking at the journal");
+  ctm__done(s);
+  return status;
+}
+
+static int is_late(void *limits, const char *stage, int64_t done, int64_t total) {
+  (void)stage, (void)done, (void)total;
+  return ctm__clock() >= ((const ctm__compact_limits *)limits)->until;
+}
+
 void ctm__compact_on_close(ctm_store *store) {
-  ctm__compact_limits limits = {.most_rows = CLOSING_MOST};
-  int64_t first, last;
+  ctm__compact_limits limits = {.until = ctm__clock() + store->sizes.closing_time, .progress = is_late};
+  int64_t first, last, cost, least = CTM__MIN(CLOSING_LEAST, store->sizes.journal_rows);
   if (store->path == NULL || !is_writable(store)) return;
+  limits.progress_data = &limits;
   sqlite3_busy_timeout(store->db, 0);
-  if (journal_ends(store, &first, &last) == CTM_OK && first != 0 && last - first < CLOSING_MOST)
-    (void)compact(store, &limits, CTM__MIN(CLOSING_LEAST, store->sizes.journal_rows), may_merge(store));
+  if (journal_ends(store, &first, &last) == CTM_OK && first != 0 && row_cost(store, &cost) == CTM_OK) {
+    limits.most_rows = CTM__MIN(CLOSING_MOST, store->sizes.closing_time * 1000 / cost);
+    if (limits.most_rows >= least) (void)compact(store, &limits, least, may_merge(store));
+  }
   sqlite3_busy_timeout(store->db, store->busy_timeout_ms);
 }
 

@@ -9,6 +9,7 @@ enum { CTM__MOST_RUNS = 12 };
 /* How far a compaction may go. */
 typedef struct ctm__compact_limits {
   int64_t most_rows; /* rows rewritten at most; 0: no limit */
+  int64_t until;     /* of ctm__clock: not beyond; 0: no limit. The journal first, runs only when it is empty */
   bool everything;   /* also a journal below its size, and leave one run a window */
   ctm_progress progress;
   void *progress_data;
@@ -22,7 +23,7 @@ ctm_status ctm__compact(ctm_store *store, const ctm__compact_limits *limits);
 void ctm__compact_after_commit(ctm_store *store);
 /* After a load was published: the same, and runs of many loads become fewer. */
 void ctm__compact_after_load(ctm_store *store);
-void ctm__compact_on_close(ctm_store *store); /* within some 50 ms */
+void ctm__compact_on_close(ctm_store *store); /* as far as its time allows: sizes.closing_time */
 
 /* Inside a write transaction: the windows into which new rows fall, ascending; windows[i] <= time < windows[i + 1];
  * windows[0] is INT64_MIN, windows[count] INT64_MAX. A full newest window ends behind its latest
