@@ -413,6 +413,10 @@ static void round_trip(column c) {
     ck_assert_int_eq(compare(&env, &c, &slab, first, last), CTM_OK);
     ck_assert_int_eq(compare_present(&env, &c, &slab, first, last), CTM_OK);
   }
+  slab.portable = true;
+  ck_assert_int_eq(compare(&env, &c, &slab, 0, c.rows), CTM_OK);
+  ck_assert_int_eq(compare_present(&env, &c, &slab, 0, c.rows), CTM_OK);
+  slab.portable = false;
   compare_head(&c, &slab);
   if (c.kind == CTM__SLAB_IDENTITY) compare_identities(&c, &slab);
   ck_assert_msg(ctm__slab_check(&env, &slab) == CTM_OK, "%s", env.error.message);
@@ -482,12 +486,13 @@ START_TEST(large_slabs_round_trip) {
 }
 END_TEST
 
-/* Every width of packed values, at every alignment of the end. */
+/* Every width of packed values, at every alignment of the end, with and without the processor's vectors. */
 START_TEST(every_width_packs) {
+  enum { MOST = 140 };
   for (unsigned width = 0; width <= 64; width++)
-    for (size_t count = 1; count < 40; count++) {
-      uint64_t values[40], mask = width == 64 ? ~0ULL : (1ULL << width) - 1, base = next_random();
-      int64_t out[40];
+    for (size_t count = 1; count < MOST; count += count < 40 ? 1 : 9) {
+      uint64_t values[MOST], mask = width == 64 ? ~0ULL : (1ULL << width) - 1, base = next_random();
+      int64_t out[MOST];
       size_t bytes = ctm__packed_bytes(count, width);
       uint8_t *packed = room(bytes + 1);
       memset(packed, 0, bytes);
@@ -497,14 +502,54 @@ START_TEST(every_width_packs) {
       uint8_t *exact = room(bytes), *wide = room(bytes + 100);
       memcpy(exact, packed, bytes);
       memcpy(wide, packed, bytes);
-      for (int turn = 0; turn < 2; turn++) {
-        ctm__unpack(turn ? wide : exact, turn ? wide + bytes + 100 : exact + bytes, count, width, base, out);
-        for (size_t i = 0; i < count; i++) MUST((uint64_t)out[i] == base + values[i]);
+      for (int turn = 0; turn < 12; turn++) {
+        uint64_t unit = turn < 4 ? 1 : turn < 8 ? 1000 : next_random();
+        ctm__in in = {exact, exact + bytes, exact + bytes, turn & 1};
+        if (turn & 2) in = (ctm__in){wide, wide + bytes, wide + bytes + 100, turn & 1};
+        memset(out, 0x5a, sizeof out);
+        ctm__unpack(&in, in.at, count, width, unit, base, out);
+        for (size_t i = 0; i < count; i++) MUST((uint64_t)out[i] == base + unit * values[i]);
+        MUST(count == MOST || out[count] == 0x5a5a5a5a5a5a5a5a);
       }
       free(packed);
       free(exact);
       free(wide);
     }
+}
+END_TEST
+
+/* Codes of every width, by tables of small codes, of large ones, and with items that are no codes. */
+START_TEST(every_width_of_codes_unpacks) {
+  static const int32_t most[] = {1, 127, 128, 32767, INT32_MAX};
+  enum { MOST = 300 };
+  for (unsigned width = 0; width <= 21; width++) {
+    int32_t *table = room(sizeof *table << width);
+    for (size_t count = 1; count < MOST; count += count < 40 ? 1 : 23)
+      for (size_t m = 0; m < CTM__COUNT(most); m++) {
+        uint64_t values[MOST];
+        int32_t out[MOST];
+        size_t bytes = ctm__packed_bytes(count, width), items = (size_t)1 << width;
+        uint8_t *packed = room(bytes + 100);
+        memset(packed, 0, bytes);
+        size_t bad = below(items + 1) * (m % 2); /* 0: all are codes */
+        for (size_t i = 0; i < CTM__MIN(items, 5000); i++) table[i] = (int32_t)below((uint64_t)most[m] + 1);
+        table[0] = -1;
+        for (size_t i = 0; i < count; i++) values[i] = below(CTM__MIN(items, 5000));
+        if (bad && values[count / 2] > 0) table[values[count / 2]] = INT32_MIN;
+        bad = 0;
+        for (size_t i = 0; i < count; i++) bad += table[values[i]] < -1;
+        ctm__pack(packed, values, count, width);
+        for (int turn = 0; turn < 4; turn++) {
+          ctm__in in = {packed, packed + bytes, packed + bytes + (turn & 2 ? 100 : 0), turn & 1};
+          memset(out, 0x5a, sizeof out);
+          MUST(ctm__unpack_codes(&in, packed, count, width, table, out) == (bad == 0));
+          for (size_t i = 0; i < count; i++) MUST(out[i] == table[values[i]] || bad > 0);
+          MUST(count == MOST || out[count] == 0x5a5a5a5a);
+        }
+        free(packed);
+      }
+    free(table);
+  }
 }
 END_TEST
 
@@ -849,6 +894,7 @@ int main(void) {
   tcase_add_checked_fixture(t, setup, NULL);
   tcase_set_timeout(t, 250);
   tcase_add_test(t, every_width_packs);
+  tcase_add_test(t, every_width_of_codes_unpacks);
   tcase_add_test(t, integers_round_trip);
   tcase_add_test(t, codes_round_trip);
   tcase_add_test(t, texts_round_trip);

@@ -76,6 +76,7 @@ typedef struct ctm__slab {
   const uint8_t *bytes;
   size_t available;
   uint8_t flags;
+  bool portable; /* for tests: decode without what only some processors have */
   int64_t origin;
   uint64_t unit;
   int32_t *table; /* a block's index -> code; 0 is null */

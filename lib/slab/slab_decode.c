@@ -144,7 +144,7 @@ ctm_status ctm__slab_open_head(ctm__env *env, const void *bytes, size_t length, 
   size_t directory = slab->blocks * entry_bytes(slab);
   if (directory > head_length - CTM__SLAB_FIXED_HEAD || !check_directory(slab)) return damaged(env, "its directory");
   const uint8_t *end = head + head_length;
-  ctm__in in = {head + CTM__SLAB_FIXED_HEAD + directory, end, end};
+  ctm__in in = {head + CTM__SLAB_FIXED_HEAD + directory, end, end, false};
   if (slab->kind == CTM__SLAB_CODES) CTM__TRY(read_codes(env, slab, &in));
   if (slab->kind == CTM__SLAB_TEXTS) CTM__TRY(ctm__slab_read_texts(env, slab, &in, text_length));
   if (in.at != in.end) {
@@ -214,7 +214,7 @@ static bool read_positions(const ctm__slab *slab, block *b, bool of_nulls) {
   b->in.at += 2;
   if (count == 0 || count >= b->rows || !ctm__in_has(&b->in, ctm__packed_bytes(count, width))) return false;
   int64_t *at = scratch_stream(slab);
-  ctm__unpack(b->in.at, b->in.readable, count, width, 0, at);
+  ctm__unpack(&b->in, b->in.at, count, width, 1, 0, at);
   b->in.at += ctm__packed_bytes(count, width);
   memset(b->present, 0, words * sizeof *b->present);
   for (size_t i = 0; i < count; i++) {
@@ -237,7 +237,7 @@ static bool read_bits(block *b) {
     uint8_t word[8] = {0};
     memcpy(word, b->in.at + 8 * w, CTM__MIN(bytes - 8 * w, 8));
     b->present[w] = ctm__get64(word);
-    b->values += (size_t)__builtin_popcountll(b->present[w]);
+    b->values += ctm__ones(b->present[w]);
   }
   b->in.at += bytes;
   if (b->rows % 64 && b->present[words - 1] >> b->rows % 64) return false;
@@ -254,7 +254,7 @@ static bool block_open(const ctm__slab *slab, size_t number, block *b) {
     if (ctm__slab_checksum(bodies + start, end - start, 0) != ctm__get64(entry + 4)) return false;
     if (slab->seen != NULL) atomic_store_explicit(&slab->seen[number], 1, memory_order_relaxed);
   }
-  b->in = (ctm__in){bodies + start, bodies + end, slab->bytes + slab->available};
+  b->in = (ctm__in){bodies + start, bodies + end, slab->bytes + slab->available, slab->portable};
   b->rows = rows_of_block(slab, number);
   switch (*b->in.at++) {
     case CTM__PRESENT_ALL:
@@ -301,11 +301,10 @@ static bool ints_block(const ctm__slab *slab, size_t number, int64_t *ints, uint
   bool all = b.values == b.rows;
   if (!all && present == NULL) return false;
   int64_t *values = all ? ints : scratch_values(slab);
-  if (b.values > 0 && !ctm__stream_read(&b.in, b.values, CTM__MAY_ALL, values, scratch_stream(slab))) return false;
+  if (b.values > 0 && !ctm__stream_read(&b.in, b.values, CTM__MAY_ALL, slab->unit, (uint64_t)slab->origin, values,
+                                        scratch_stream(slab)))
+    return false;
   if (b.in.at != b.in.end) return false;
-  const uint64_t origin = (uint64_t)slab->origin, unit = slab->unit;
-  if (unit != 1)
-    for (size_t i = 0; i < b.values; i++) values[i] = (int64_t)(origin + unit * (uint64_t)values[i]);
   if (all) {
     if (present != NULL) memset(present, 1, b.rows);
     return true;
@@ -333,13 +332,10 @@ static bool codes_stream(const ctm__slab *slab, ctm__in *in, size_t count, int32
     if (packed.width > 21 || packed.base < 0 || packed.base > (int64_t)slab->distinct ||
         (size_t)packed.base + ((size_t)1 << packed.width) > table_items(slab))
       return false;
-    ctm__unpack_codes(packed.bytes, in->readable, count, packed.width, table + packed.base, codes);
-    int32_t least = 0;
-    for (size_t i = 0; i < count; i++) least = CTM__MIN(least, codes[i]);
-    return least >= -1;
+    return ctm__unpack_codes(in, packed.bytes, count, packed.width, table + packed.base, codes);
   }
   size_t block_rows = (size_t)CTM__MIN(slab->rows, slab->block_rows) + 1;
-  if (ctm__stream_runs(in, count, values, values + block_rows, &runs, values + 2 * block_rows, &other)) {
+  if (ctm__stream_runs(in, count, 1, 0, values, values + block_rows, &runs, values + 2 * block_rows, &other)) {
     for (size_t run = 0; run < runs; run++) {
       int64_t index = values[run + block_rows];
       if (index < 0 || index > (int64_t)slab->distinct) return false;
@@ -348,7 +344,7 @@ static bool codes_stream(const ctm__slab *slab, ctm__in *in, size_t count, int32
     }
     return true;
   }
-  if (!other || !ctm__stream_read(in, count, CTM__MAY_ALL, more, values)) return false;
+  if (!other || !ctm__stream_read(in, count, CTM__MAY_ALL, 1, 0, more, values)) return false;
   uint64_t greatest = 0;
   for (size_t i = 0; i < count; i++) greatest = CTM__MAX(greatest, (uint64_t)more[i]);
   if (greatest > slab->distinct) return false;
@@ -392,7 +388,7 @@ static bool block_reals(const ctm__slab *slab, block *b, double *reals) {
   unsigned places = *b->in.at++;
   int64_t *values = scratch_values(slab);
   if (places > CTM__DECIMAL_PLACES && places != CTM__RAW_REALS) return false;
-  if (!ctm__stream_read(&b->in, b->values, CTM__MAY_ALL, values, scratch_stream(slab)) || b->in.at != b->in.end)
+  if (!ctm__stream_read(&b->in, b->values, CTM__MAY_ALL, 1, 0, values, scratch_stream(slab)) || b->in.at != b->in.end)
     return false;
   if (places == CTM__RAW_REALS) {
     memcpy(reals, values, b->values * sizeof *reals);
@@ -535,12 +531,12 @@ static size_t present_rows(const block *b, size_t from, size_t count, uint32_t s
   }
   *before = 0;
   if (b->values == 0) return 0;
-  for (size_t word = 0; word < from / 64; word++) *before += (size_t)__builtin_popcountll(b->present[word]);
+  for (size_t word = 0; word < from / 64; word++) *before += ctm__ones(b->present[word]);
   for (size_t start = from / 64 * 64; start < to; start += 64) {
     uint64_t bits = b->present[start / 64];
     if (start < from) {
       uint64_t under = (1ULL << (from - start)) - 1;
-      *before += (size_t)__builtin_popcountll(bits & under);
+      *before += ctm__ones(bits & under);
       bits &= ~under;
     }
     if (to - start < 64) bits &= (1ULL << (to - start)) - 1;
@@ -554,7 +550,7 @@ static bool drop_nulls(const ctm__slab *slab, block *b, size_t before, uint32_t 
   int64_t *indexes = scratch_values(slab);
   size_t made = 0;
   if (b->values == 0) return true;
-  if (!ctm__stream_read(&b->in, b->values, CTM__MAY_ALL, indexes, scratch_stream(slab)) || b->in.at != b->in.end)
+  if (!ctm__stream_read(&b->in, b->values, CTM__MAY_ALL, 1, 0, indexes, scratch_stream(slab)) || b->in.at != b->in.end)
     return false;
   for (size_t i = 0; i < b->values; i++)
     if ((uint64_t)indexes[i] > slab->distinct) return false;
@@ -735,11 +731,12 @@ ctm_status ctm__slab_runs(ctm__env *env, ctm__slab *slab, size_t first, size_t l
     int64_t *lengths = scratch_stream(slab), *values = lengths + block_rows;
     bool other;
     if (!block_open(slab, p.block, &b) || b.values != b.rows) return damaged_block(env, slab, p.block);
-    if (!ctm__stream_runs(&b.in, b.rows, lengths, values, &count, lengths + 2 * block_rows, &other)) {
+    if (!ctm__stream_runs(&b.in, b.rows, 1, (uint64_t)slab->origin, lengths, values, &count, lengths + 2 * block_rows,
+                          &other)) {
       if (!other) return damaged_block(env, slab, p.block);
       /* Identities of few rows each, written otherwise: every row is a run at first. */
       values = scratch_values(slab);
-      if (!ctm__stream_read(&b.in, b.rows, CTM__MAY_ALL, values, scratch_stream(slab)))
+      if (!ctm__stream_read(&b.in, b.rows, CTM__MAY_ALL, 1, (uint64_t)slab->origin, values, scratch_stream(slab)))
         return damaged_block(env, slab, p.block);
       count = b.rows;
       lengths = NULL;

@@ -77,6 +77,12 @@ static inline void ctm__put64(uint8_t *p, uint64_t value) {
 static inline unsigned ctm__bits(uint64_t value) {
   return value == 0 ? 0 : 64 - (unsigned)__builtin_clzll(value);
 }
+/* Bits that are 1. */
+static inline unsigned ctm__ones(uint64_t bits) {
+  bits -= bits >> 1 & 0x5555555555555555ULL;
+  bits = (bits & 0x3333333333333333ULL) + (bits >> 2 & 0x3333333333333333ULL);
+  return (unsigned)(((bits + (bits >> 4)) & 0x0f0f0f0f0f0f0f0fULL) * 0x0101010101010101ULL >> 56);
+}
 static inline size_t ctm__packed_bytes(size_t count, unsigned width) {
   return (count * width + 7) / 8;
 }
@@ -86,32 +92,60 @@ uint64_t ctm__slab_checksum(const uint8_t *bytes, size_t length, uint64_t seed);
 /* Of a whole head. */
 uint64_t ctm__slab_head_checksum(const uint8_t *bytes, size_t head_length);
 
-/* Packed bits (slab_pack.c): value i is bits i * width … of the bytes, least significant bit first.
- * `readable` says how far reading is allowed, at least to the packed bytes' end; what lies there has no effect. */
-void ctm__pack(uint8_t *out /* packed bytes, zeroed */, const uint64_t *values, size_t count, unsigned width);
-/* out[i] = base + value i, modulo 2^64; width 0 … 64. */
-void ctm__unpack(const uint8_t *in, const uint8_t *readable, size_t count, unsigned width, uint64_t base, int64_t *out);
-/* out[i] = table[value i], width 0 … 21; the table has 2^width items. */
-void ctm__unpack_codes(const uint8_t *in, const uint8_t *readable, size_t count, unsigned width, const int32_t *table,
-                       int32_t *out);
-
-/* Append a stream of integers (slab_stream_write.c), count >= 1 and <= CTM__SLAB_MOST_BLOCK. */
-enum { CTM__MAY_RUNS = 1, CTM__MAY_DELTA = 2, CTM__MAY_PATCH = 4, CTM__MAY_ALL = 7 };
-ctm_status ctm__stream_write(ctm__env *env, ctm__writer *w, const int64_t *values, size_t count, int may,
-                             uint64_t *scratch /* 4 * count */);
-
 /* Bytes being read. Functions return false where the bytes are impossible. */
 typedef struct ctm__in {
   const uint8_t *at, *end;
-  const uint8_t *readable; /* >= end */
+  const uint8_t *readable; /* >= end: so far may be looked, what lies there has no effect */
+  bool portable;           /* for tests: nothing that only some processors have */
 } ctm__in;
 
 static inline bool ctm__in_has(const ctm__in *in, size_t bytes) {
   return (size_t)(in->end - in->at) >= bytes;
 }
 
-/* Read a stream of integers (slab_stream_read.c). */
-bool ctm__stream_read(ctm__in *in, size_t count, int may, int64_t *out, int64_t *scratch /* 4 * count */);
+/* Packed bits (slab_pack.c): value i is bits i * width … of the bytes, least significant bit first. */
+void ctm__pack(uint8_t *out /* packed bytes, zeroed */, const uint64_t *values, size_t count, unsigned width);
+/* Of bytes that lie in `in`: out[i] = base + unit * value i, modulo 2^64; width 0 … 64. */
+void ctm__unpack(const ctm__in *in, const uint8_t *bytes, size_t count, unsigned width, uint64_t unit, uint64_t base,
+                 int64_t *out);
+/* out[i] = table[value i], width 0 … 21; the table has 2^width items. False when one is less than -1. */
+bool ctm__unpack_codes(const ctm__in *in, const uint8_t *bytes, size_t count, unsigned width, const int32_t *table,
+                       int32_t *out);
+
+/* The same by vectors (slab_vectors.c), only where ctm__vectors says that the processor has them. */
+#if defined(__GNUC__) && defined(__x86_64__) && !defined(__TINYC__)
+#define CTM__VECTORS 1
+#define CTM__AVX2 __attribute__((target("avx2,bmi,bmi2,popcnt")))
+static inline bool ctm__vectors(const ctm__in *in) {
+  return !in->portable && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+         __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
+}
+enum { CTM__VECTOR_INT_WIDTH = 57, CTM__VECTOR_CODE_WIDTH = 7 };
+/* Groups of eight; widths 1 … CTM__VECTOR_INT_WIDTH. */
+void ctm__vector_ints(const uint8_t *in, size_t groups, unsigned width, uint64_t unit, uint64_t base, int64_t *out);
+/* Widths 1 … CTM__VECTOR_CODE_WIDTH. Returns how many groups were done, none when a code does not fit; the least code
+ * is *least or more. */
+size_t ctm__vector_codes(const uint8_t *in, size_t groups, unsigned width, const int32_t *table, int32_t *out,
+                         int32_t *least);
+/* Adds the next of the high bits, shifted, to each row whose bit is 1, 64 rows a word; then adds up as
+ * ctm__vector_sums does, when there is a sum, which becomes the last. Returns how many of them that took; SIZE_MAX:
+ * there are not so many. Three more than `longs` may be looked at. */
+size_t ctm__vector_highs(const uint8_t *bits, size_t words, const int64_t *highs, size_t longs, unsigned shift,
+                         uint64_t *sum, int64_t *out);
+/* Each value becomes the sum of those up to it and `sum`; returns the last. */
+uint64_t ctm__vector_sums(int64_t *values, size_t fours, uint64_t sum);
+#else
+#define CTM__VECTORS 0
+#endif
+
+/* Append a stream of integers (slab_stream_write.c), count >= 1 and <= CTM__SLAB_MOST_BLOCK. */
+enum { CTM__MAY_RUNS = 1, CTM__MAY_DELTA = 2, CTM__MAY_PATCH = 4, CTM__MAY_ALL = 7 };
+ctm_status ctm__stream_write(ctm__env *env, ctm__writer *w, const int64_t *values, size_t count, int may,
+                             uint64_t *scratch /* 4 * count */);
+
+/* Read a stream of integers (slab_stream_read.c): out[i] = origin + unit * value i, modulo 2^64. */
+bool ctm__stream_read(ctm__in *in, size_t count, int may, uint64_t unit, uint64_t origin, int64_t *out,
+                      int64_t *scratch /* 4 * count */);
 /* A packed stream is left unread and described; any other leaves all as it is and is told by false. */
 typedef struct ctm__packed {
   const uint8_t *bytes;
@@ -121,8 +155,8 @@ typedef struct ctm__packed {
 bool ctm__stream_packed(ctm__in *in, size_t count, ctm__packed *packed);
 /* Run lengths (each >= 1, together `count`) and values of a stream of runs or of one value; false with *other set when
  * it is written otherwise (then unread). */
-bool ctm__stream_runs(ctm__in *in, size_t count, int64_t *lengths, int64_t *values, size_t *runs,
-                      int64_t *scratch /* 2 * count */, bool *other);
+bool ctm__stream_runs(ctm__in *in, size_t count, uint64_t unit, uint64_t origin, int64_t *lengths, int64_t *values,
+                      size_t *runs, int64_t *scratch /* 2 * count */, bool *other);
 
 /* The sorted texts of a slab in its head (slab_texts.c). */
 typedef struct ctm__slab_string {

@@ -73,47 +73,63 @@ typedef void codes_function(const uint8_t *, size_t, const int32_t *, int32_t *)
 static ints_function *const ints_by_width[65] = {NULL, TO_64(INTS_NAME)};
 static codes_function *const codes_by_width[22] = {NULL, TO_21(CODES_NAME)};
 
-/* Groups that may be read where they lie: all of eight values, with nothing read beyond `readable`. */
-static size_t groups_in_place(const uint8_t *in, const uint8_t *readable, size_t count, unsigned width) {
-  size_t room = (size_t)(readable - in);
+/* Groups that may be read where they lie, with nothing read beyond `readable`. */
+static size_t groups_in_place(const ctm__in *in, const uint8_t *bytes, size_t count, unsigned width) {
+  size_t room = (size_t)(in->readable - bytes);
   size_t reach = room < CTM__PACK_SLACK ? 0 : (room - CTM__PACK_SLACK) / width;
   return CTM__MIN(reach, count / 8);
 }
 
 enum { GROUP_BYTES = 64 + CTM__PACK_SLACK };
 
-void ctm__unpack(const uint8_t *in, const uint8_t *readable, size_t count, unsigned width, uint64_t base,
+void ctm__unpack(const ctm__in *in, const uint8_t *bytes, size_t count, unsigned width, uint64_t unit, uint64_t base,
                  int64_t *out) {
   if (width == 0) {
     for (size_t i = 0; i < count; i++) out[i] = (int64_t)base;
     return;
   }
-  size_t groups = groups_in_place(in, readable, count, width);
-  ints_by_width[width](in, groups, base, out);
+  size_t groups = groups_in_place(in, bytes, count, width), done = 0;
+#if CTM__VECTORS
+  if (width <= CTM__VECTOR_INT_WIDTH && ctm__vectors(in)) {
+    ctm__vector_ints(bytes, groups, width, unit, base, out);
+    done = groups;
+  }
+#endif
+  const uint64_t first = unit == 1 ? base : 0;
+  if (done < groups) ints_by_width[width](bytes + done * width, groups - done, first, out + 8 * done);
   for (size_t i = groups * 8; i < count; i += 8) {
     uint8_t group[GROUP_BYTES] = {0};
     int64_t values[8];
     size_t n = CTM__MIN(count - i, 8);
-    memcpy(group, in + i / 8 * width, ctm__packed_bytes(n, width));
-    ints_by_width[width](group, 1, base, values);
+    memcpy(group, bytes + i / 8 * width, ctm__packed_bytes(n, width));
+    ints_by_width[width](group, 1, first, values);
     memcpy(out + i, values, n * sizeof *values);
   }
+  if (unit != 1)
+    for (size_t i = 8 * done; i < count; i++) out[i] = (int64_t)(base + unit * (uint64_t)out[i]);
 }
 
-void ctm__unpack_codes(const uint8_t *in, const uint8_t *readable, size_t count, unsigned width, const int32_t *table,
+bool ctm__unpack_codes(const ctm__in *in, const uint8_t *bytes, size_t count, unsigned width, const int32_t *table,
                        int32_t *out) {
   if (width == 0) {
     for (size_t i = 0; i < count; i++) out[i] = table[0];
-    return;
+    return table[0] >= -1;
   }
-  size_t groups = groups_in_place(in, readable, count, width);
-  codes_by_width[width](in, groups, table, out);
+  size_t groups = groups_in_place(in, bytes, count, width), done = 0;
+  int32_t least = -1;
+#if CTM__VECTORS
+  if (width <= CTM__VECTOR_CODE_WIDTH && ctm__vectors(in))
+    done = ctm__vector_codes(bytes, groups, width, table, out, &least);
+#endif
+  codes_by_width[width](bytes + done * width, groups - done, table, out + 8 * done);
   for (size_t i = groups * 8; i < count; i += 8) {
     uint8_t group[GROUP_BYTES] = {0};
     int32_t values[8];
     size_t n = CTM__MIN(count - i, 8);
-    memcpy(group, in + i / 8 * width, ctm__packed_bytes(n, width));
+    memcpy(group, bytes + i / 8 * width, ctm__packed_bytes(n, width));
     codes_by_width[width](group, 1, table, values);
     memcpy(out + i, values, n * sizeof *values);
   }
+  for (size_t i = 8 * done; i < count; i++) least = CTM__MIN(least, out[i]);
+  return least >= -1;
 }
