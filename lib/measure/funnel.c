@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "chain_bits.h"
 #include "intervals.h"
 #include "query.h"
 
@@ -120,6 +121,11 @@ ctm_status ctm__funnel_plan_complete(ctm__env *env, ctm__bound *bound, ctm__funn
   size_t codes = (size_t)bound->scan->catalogue->touchpoints.count;
   bool single = !p->any_where && !p->each && !p->rules.first;
   ctm__chain_rules_complete(&p->rules, bound->since, bound->until);
+  if (p->rules.plain && !p->each && p->rules.steps <= CTM__BITS_STEPS) {
+    p->byte_of = ctm__alloc(env, codes + 1);
+    if (p->byte_of == NULL) return CTM_NOMEM;
+    for (size_t c = 0; c < codes; c++) p->byte_of[c] = (uint8_t)p->by_code[c];
+  }
   for (size_t c = 0; c < codes; c++) single &= (p->by_code[c] & (p->by_code[c] - 1)) == 0;
   if (!single || !p->rules.plain) return CTM_OK;
   p->step_of = ctm__alloc(env, codes + 1);
@@ -187,6 +193,7 @@ void ctm__funnel_unbind(ctm__env *env, ctm__bound *bound) {
   for (int32_t s = 0; s < CTM__MOST_STEPS; s++) ctm__where_free(env, p->where[s]);
   ctm__free(env, p->by_code);
   ctm__free(env, p->step_of);
+  ctm__free(env, p->byte_of);
   ctm__free(env, p->known);
   ctm__free(env, p);
   bound->own = NULL;
@@ -222,8 +229,9 @@ typedef struct sums {
   /* A worker's room to work in. */
   ctm__chain_scratch *scratch;
   uint64_t *masks;
-  uint8_t *keep;
-  size_t masks_capacity, keep_capacity;
+  uint8_t *keep, *bytes; /* by row of the batch; bytes: steps, where there are few */
+  uint64_t *words;       /* … and 64 rows to a word */
+  size_t masks_capacity, keep_capacity, bytes_capacity, words_capacity;
   ctm__groups values; /* of the rows' dimensions, for "each" */
   bool values_made;
   uint32_t *head, *tail, *next, *ids; /* rows by value: lists in order */
@@ -263,6 +271,8 @@ void ctm__funnel_end(ctm__env *env, void *of) {
   ctm__free(env, s->scratch);
   ctm__free(env, s->masks);
   ctm__free(env, s->keep);
+  ctm__free(env, s->bytes);
+  ctm__free(env, s->words);
   if (s->values_made) ctm__groups_free(env, &s->values);
   ctm__free(env, s->head);
   ctm__free(env, s->tail);
@@ -384,6 +394,25 @@ out:
   return status;
 }
 
+/* The same as bits, where there are few steps. */
+static ctm_status bits_of_batch(ctm__env *env, const ctm__funnel_plan *p, sums *to, const ctm__batch *b) {
+  const int32_t *codes = b->slots[p->touchpoint_slot].codes + b->starts[0];
+  size_t rows = (size_t)(b->starts[b->histories] - b->starts[0]);
+  ctm_status status;
+  CTM__TRY(room(env, &to->bytes, &to->bytes_capacity, rows + 64, 1));
+  CTM__TRY(room(env, &to->words, &to->words_capacity, ctm__bits_words(rows, p->rules.steps), sizeof *to->words));
+  uint8_t *restrict bytes = to->bytes; /* written, it is nothing that is read */
+  const uint8_t *byte_of = p->byte_of;
+  if (p->any_where)
+    for (size_t i = 0; i < rows; i++) bytes[i] = (uint8_t)to->masks[i];
+  else
+    for (size_t i = 0; i < rows; i++) bytes[i] = byte_of[codes[i]];
+  memset(bytes + rows, 0, 64);
+  ctm__bits_pack(to->bytes, rows, p->rules.steps, to->words);
+out:
+  return status;
+}
+
 static ctm_status find(ctm__env *env, const ctm__funnel_plan *p, sums *to, const ctm__history *h, ctm__chain *chain) {
   if (p->rules.plain) {
     ctm__chain_find_plain(&p->rules, h, chain);
@@ -465,13 +494,16 @@ ctm_status ctm__funnel_feed(ctm__env *env, const ctm__bound *bound, ctm__worker 
   if (b->nobody) return CTM_OK;
   to->steps = p->rules.steps;
   if (p->any_where || p->each) CTM__TRY(masks_of_batch(env, p, to, b));
+  if (p->byte_of != NULL) CTM__TRY(bits_of_batch(env, p, to, b));
   for (size_t i = 0; i < b->histories; i++) {
     uint64_t base = b->starts[i];
     ctm__history h = {.rows = (size_t)(b->starts[i + 1] - base),
                       .time = b->time + base,
                       .codes = codes + base,
                       .by_code = p->by_code};
-    if (p->step_of != NULL) {
+    if (p->byte_of != NULL && CTM__LIKELY(h.rows <= CTM__BITS_ROWS)) {
+      ctm__bits_find(&p->rules, to->words, (size_t)(base - b->starts[0]), h.rows, h.time, bound->as_of, &chain);
+    } else if (p->step_of != NULL) {
       ctm__chain_find_single(&p->rules, p->step_of, &h, &chain);
     } else if (p->each) {
       CTM__TRY(feed_parts(env, bound, worker, b, i));

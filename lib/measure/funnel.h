@@ -29,6 +29,7 @@ typedef struct ctm__funnel_plan {
   int32_t touchpoint_slot;
   uint64_t *by_code; /* steps by touchpoint code */
   uint8_t *step_of;  /* by touchpoint code, for rules and steps that need no more; else NULL */
+  uint8_t *byte_of;  /* by_code, where chains are found by bits; else NULL */
   ctm__where *where[CTM__MOST_STEPS];
   bool any_where;
   ctm__attribute_at attribute_at;
