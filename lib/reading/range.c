@@ -57,9 +57,10 @@ ctm_status ctm__range_reader_new(ctm__env *env, const ctm__source *source, const
   reader->column_count = count;
   if ((reader->columns = ctm__calloc(env, count, sizeof *reader->columns)) == NULL ||
       (reader->vectors = ctm__calloc(env, count, sizeof *reader->vectors)) == NULL ||
-      (reader->slab_of_run = ctm__alloc(env, runs * sizeof *reader->slab_of_run)) == NULL)
+      (reader->slab_of_run = ctm__alloc(env, runs * sizeof *reader->slab_of_run)) == NULL ||
+      (reader->barren_of_run = ctm__alloc(env, runs * sizeof *reader->barren_of_run)) == NULL)
     goto out;
-  for (size_t i = 0; i < runs; i++) reader->slab_of_run[i] = SIZE_MAX;
+  for (size_t i = 0; i < runs; i++) reader->slab_of_run[i] = reader->barren_of_run[i] = SIZE_MAX;
   if ((reader->handles = ctm__calloc(env, runs * (count + 2), sizeof *reader->handles)) == NULL ||
       (reader->own_columns = ctm__calloc(env, runs * count, sizeof *reader->own_columns)) == NULL ||
       (reader->lists = ctm__calloc(env, runs + 1, sizeof *reader->lists)) == NULL ||
@@ -98,13 +99,19 @@ void ctm__range_reader_free(ctm__env *env, ctm__range_reader *reader) {
                     reader->segments_of, reader->segments,        reader->linked_customers,
                     reader->linked,      reader->linked_starts,   reader->wanted,
                     reader->merged_time, reader->merged_identity, reader->merged_place,
-                    reader->found,       reader->sequences};
+                    reader->found,       reader->sequences,       reader->barren_of_run};
   for (size_t i = 0; i < CTM__COUNT(arrays); i++) ctm__free(env, arrays[i]);
   ctm__free(env, reader);
 }
 
 void ctm__range_reader_texts(ctm__range_reader *reader, size_t index, const ctm__texts *texts) {
   reader->columns[index].texts = texts;
+}
+
+void ctm__range_reader_codes(ctm__range_reader *reader, size_t index, const uint8_t *wanted, size_t count) {
+  reader->columns[index].wanted = wanted;
+  reader->columns[index].wanted_count = count;
+  reader->choosy = true;
 }
 
 void ctm__range_reader_times(ctm__range_reader *reader, int64_t low, int64_t high) {

@@ -86,6 +86,9 @@ void ctm__range_reader_texts(ctm__range_reader *reader, size_t index /* of the c
 void ctm__range_reader_times(ctm__range_reader *reader, int64_t low, int64_t high);
 /* Rows in which this column is null may be left out: where they are many, they are not even decoded. */
 ctm_status ctm__range_reader_present(ctm__env *env, ctm__range_reader *reader, size_t index);
+/* Rows whose code in this column is not wanted may be left out: slabs that have no other are not read. wanted[code +
+ * 1], 0 or not, for codes below `count` and for null; lives as long as the reader. Of a column of CODES. */
+void ctm__range_reader_codes(ctm__range_reader *reader, size_t index, const uint8_t *wanted, size_t count);
 /* Histories of customers low <= number < high. Valid until the next read. */
 ctm_status ctm__range_read(ctm__env *env, ctm__range_reader *reader, int64_t low, int64_t high, ctm__range *range);
 void ctm__range_reader_free(ctm__env *env, ctm__range_reader *reader); /* NULL is fine */

@@ -252,3 +252,43 @@ ctm_status ctm__range_open_slab(ctm__env *env, ctm__range_reader *reader, size_t
 out:
   return status;
 }
+
+/* ---- codes that occur -------------------------------------------------------------------------------------------- */
+
+static bool none_wanted(const ctm__range_column *column, const ctm__slab *slab) {
+  if (slab->nulls > 0 && column->wanted[0]) return false;
+  for (size_t i = 0; i < slab->distinct; i++) {
+    int32_t code = slab->table[i + 1]; /* as the run's map has it */
+    if (code < 0 || (size_t)code >= column->wanted_count || column->wanted[code + 1]) return false;
+  }
+  return true;
+}
+
+ctm_status ctm__range_barren(ctm__env *env, ctm__range_reader *reader, size_t run, size_t slab, bool *barren) {
+  const ctm__slab_place *place = reader->source.runs->run[run].slabs + slab;
+  const int32_t *own = reader->own_columns + run * reader->column_count;
+  ctm__range_handle *handles = ctm__range_handles(reader, run) + 2;
+  ctm_status status = CTM_OK;
+  *barren = reader->barren_of_run[run] == slab;
+  if (*barren || reader->slab_of_run[run] == slab) return CTM_OK; /* looked at before */
+  ctm__range_close_run(env, reader, run);
+  for (size_t c = 0; c < reader->column_count && !*barren; c++) {
+    const ctm__range_column *column = reader->columns + c;
+    if (column->wanted == NULL) continue;
+    const ctm__slab_column *there = own[c] >= 0 ? ctm__slab_own_column(place, own[c]) : NULL;
+    if (there == NULL) {
+      *barren = !column->wanted[0];
+      continue;
+    }
+    CTM__TRY(ctm__range_open_wanted(env, reader, run, slab, column, there, handles + c));
+    *barren = none_wanted(column, &handles[c].slab);
+  }
+  if (*barren)
+    ctm__range_close_run(env, reader, run);
+  else
+    reader->slab_of_run[run] = slab;
+  reader->barren_of_run[run] = *barren ? slab : SIZE_MAX;
+out:
+  if (status != CTM_OK) ctm__range_close_run(env, reader, run);
+  return status;
+}

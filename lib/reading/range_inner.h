@@ -31,6 +31,8 @@ typedef struct ctm__range_column {
   int32_t column;
   ctm__slab_kind kind;
   const ctm__texts *texts;
+  const uint8_t *wanted; /* by code + 1; NULL: all */
+  size_t wanted_count;
   ctm__dictionary own;        /* texts of the range, without `texts` */
   const ctm__vector *journal; /* NULL: all null there */
   void *staged, *merged;      /* codes, ints or reals */
@@ -86,6 +88,8 @@ struct ctm__range_reader {
   ctm__range_handle *handles; /* by run: identity, time, columns */
   int32_t *own_columns;       /* by run: their numbers in its slabs, -1 none */
 
+  bool choosy;           /* some column has `wanted` */
+  size_t *barren_of_run; /* the slab of a run that was looked at last, if it has nothing wanted; SIZE_MAX */
   int32_t sparse;        /* place of the column without which rows are left out where they are many; -1: none */
   ctm__range_kept *kept; /* by run */
   ctm__bytes **kept_columns;
@@ -158,6 +162,9 @@ void ctm__range_fill_load(ctm__range_column *column, int64_t load, size_t at, si
 /* All columns that are asked for, behind what is staged; there is room. */
 ctm_status ctm__range_decode_columns(ctm__env *env, ctm__range_reader *reader, size_t run, size_t slab, size_t first,
                                      size_t last);
+
+/* Has the slab no row that is wanted? Told by the codes that occur in it. */
+ctm_status ctm__range_barren(ctm__env *env, ctm__range_reader *reader, size_t run, size_t slab, bool *barren);
 
 /* ---- range_stage.c ---- */
 ctm_status ctm__range_room_for_ids(ctm__env *env, ctm__range_reader *reader, size_t more);

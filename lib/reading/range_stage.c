@@ -143,6 +143,11 @@ static ctm_status stage_slab(ctm__env *env, ctm__range_reader *reader, size_t ru
   size_t first = 0, last = place->rows;
   ctm_status status = CTM_OK;
   if (outside(reader, place->min_time, place->max_time)) return CTM_OK;
+  if (reader->choosy) {
+    bool barren;
+    CTM__TRY(ctm__range_barren(env, reader, run, slab, &barren));
+    if (barren) return CTM_OK;
+  }
   if (reader->sparse >= 0) {
     bool few;
     CTM__TRY(ctm__range_sparse_open(env, reader, run, slab, &few));
@@ -228,6 +233,11 @@ static ctm_status stage_wanted_of_slab(ctm__env *env, ctm__range_reader *reader,
   ctm_status status = CTM_OK;
   size_t found;
   if (outside(reader, place->min_time, place->max_time)) return CTM_OK;
+  if (reader->choosy) {
+    bool barren;
+    CTM__TRY(ctm__range_barren(env, reader, run, slab, &barren));
+    if (barren) return CTM_OK;
+  }
   if (reader->sparse >= 0) {
     bool few;
     CTM__TRY(ctm__range_sparse_open(env, reader, run, slab, &few));

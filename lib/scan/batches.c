@@ -18,7 +18,8 @@ struct ctm__batches {
   uint32_t *customers;
   size_t customers_room;
   uint64_t whole[2];
-  ctm__recent_codes *recent; /* by slot */
+  ctm__recent_codes *recent;        /* by slot */
+  uint8_t *wanted[CTM__MOST_SLOTS]; /* by slot and code + 1: which the condition may hold for; NULL: all */
 };
 
 static int32_t column_add(ctm__batches *s, int32_t column) {
@@ -26,6 +27,26 @@ static int32_t column_add(ctm__batches *s, int32_t column) {
     if (s->columns[i] == column) return (int32_t)i;
   s->columns[s->column_count] = column;
   return (int32_t)s->column_count++;
+}
+
+static size_t codes_of(const ctm__catalogue *c, int32_t column) {
+  if (column == CTM__COLUMN_TOUCHPOINT || column == CTM__COLUMN_ABOUT) return (size_t)c->touchpoints.count;
+  if (column == CTM__COLUMN_CHANNEL) return (size_t)c->channels.count;
+  return column == CTM__COLUMN_SURVEY ? (size_t)c->surveys.count : 0;
+}
+
+/* Which codes can matter at all, given the condition. */
+static ctm_status choose_codes(ctm__env *env, ctm__batches *s) {
+  const ctm__scan *scan = s->scan;
+  for (int32_t i = 0; i < scan->slot_count; i++) {
+    const ctm__slot_source *source = &scan->sources[i];
+    size_t codes = codes_of(scan->catalogue, source->column);
+    if (codes == 0 || source->mixed || source->coding != NULL) continue;
+    if ((s->wanted[i] = ctm__alloc(env, codes + 1)) == NULL) return CTM_NOMEM;
+    if (ctm__where_may_hold(scan->where, i, codes, s->wanted[i]))
+      ctm__range_reader_codes(s->reader, (size_t)s->of_slot[i], s->wanted[i], codes);
+  }
+  return CTM_OK;
 }
 
 ctm_status ctm__batches_new(ctm__env *env, const ctm__scan *scan, uint32_t leave, ctm__batches **stream) {
@@ -55,6 +76,7 @@ ctm_status ctm__batches_new(ctm__env *env, const ctm__scan *scan, uint32_t leave
       ctm__range_reader_texts(s->reader, (size_t)s->of_slot[i], scan->sources[i].texts);
   if (leave & CTM__LEAVE_TIMES) ctm__range_reader_times(s->reader, scan->time_low, scan->time_high);
   if (leave & CTM__LEAVE_NULLS) CTM__TRY(ctm__range_reader_present(env, s->reader, (size_t)s->of_slot[scan->present]));
+  if (leave & CTM__LEAVE_CODES) CTM__TRY(choose_codes(env, s));
   *stream = s;
   s = NULL;
 out:
@@ -65,7 +87,10 @@ out:
 void ctm__batches_free(ctm__env *env, ctm__batches *s) {
   if (s == NULL) return;
   ctm__range_reader_free(env, s->reader);
-  for (size_t i = 0; i < CTM__MOST_SLOTS; i++) ctm__free(env, s->made[i]);
+  for (size_t i = 0; i < CTM__MOST_SLOTS; i++) {
+    ctm__free(env, s->made[i]);
+    ctm__free(env, s->wanted[i]);
+  }
   ctm__free(env, s->customers);
   ctm__free(env, s->recent);
   ctm__free(env, s);

@@ -57,6 +57,8 @@ ctm_status ctm__where_compile(ctm__env *env, const char *text, ctm__resolve reso
 ctm_status ctm__where_eval(ctm__env *env, const ctm__where *where, const ctm__batch *batch, uint8_t *keep);
 /* Does the touchpoint alone decide? Then *holds tells for each of `codes` touchpoints whether the condition is true. */
 bool ctm__where_by_touchpoint(const ctm__where *where, size_t codes, uint8_t *holds);
+/* For which codes of a slot, null first, may the condition be true? may[code + 1]; false: it may be for all of them. */
+bool ctm__where_may_hold(const ctm__where *where, int32_t slot, size_t codes, uint8_t *may);
 void ctm__where_free(ctm__env *env, ctm__where *where);
 
 /* ---- scan (scan.c) ---- */
@@ -125,7 +127,8 @@ typedef struct ctm__batches ctm__batches;
 enum {
   CTM__LEAVE_TIMES = 1, /* rows beyond the scan's times */
   CTM__LEAVE_NULLS = 2, /* rows without a value in the column scan->present */
-  CTM__LEAVE_ORDER = 4  /* batches come without `time`, histories in no order */
+  CTM__LEAVE_ORDER = 4, /* batches come without `time`, histories in no order */
+  CTM__LEAVE_CODES = 8  /* rows whose codes the condition does not hold for */
 };
 ctm_status ctm__batches_new(ctm__env *env, const ctm__scan *scan, uint32_t leave, ctm__batches **stream);
 /* Histories of customers low … high - 1, not filtered; valid until the next read. */

@@ -255,6 +255,7 @@ static ctm_status deal_store(run *r) {
   bool counted = s->customers >= 0;
   if (counted && r->filter_time) r->leave |= CTM__LEAVE_TIMES;
   if (counted && r->scan->present >= 0) r->leave |= CTM__LEAVE_NULLS;
+  if (counted && r->scan->where != NULL) r->leave |= CTM__LEAVE_CODES;
   if (r->scan->unordered && !r->scan->timed && !r->filter_time) r->leave |= CTM__LEAVE_ORDER;
   if (r->leave & CTM__LEAVE_TIMES) r->filter_time = false;
   r->batches = ((size_t)s->nobody + BATCH_ROWS - 1) / BATCH_ROWS;

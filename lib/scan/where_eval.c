@@ -331,3 +331,46 @@ bool ctm__where_by_touchpoint(const ctm__where *where, size_t codes, uint8_t *ho
   for (size_t c = 0; c < codes; c++) holds[c] = root->table[c + 1] == CTM__TRUE;
   return true;
 }
+
+/* The best that the node can come to when the slot has this code; `exact`: it comes to just that. */
+static uint8_t best(const ctm__where_node *node, int32_t slot, size_t code, bool *exact) {
+  uint8_t outcome;
+  *exact = false;
+  switch (node->kind) {
+    case CTM__WHERE_CONSTANT:
+      *exact = true;
+      return node->outcomes[0];
+    case CTM__WHERE_TABLE:
+      if (node->field.of_customer || node->field.slot != slot || node->field.lut != NULL || code >= node->table_size)
+        return CTM__TRUE;
+      *exact = true;
+      return node->table[code];
+    case CTM__WHERE_MAP:
+      outcome = best(node->children[0], slot, code, exact);
+      return *exact ? node->outcomes[outcome] : CTM__TRUE;
+    case CTM__WHERE_AND:
+    case CTM__WHERE_OR: {
+      bool all = true;
+      outcome = node->kind == CTM__WHERE_AND ? CTM__TRUE : CTM__FALSE;
+      for (size_t k = 0; k < node->child_count; k++) {
+        bool known;
+        uint8_t child = best(node->children[k], slot, code, &known);
+        outcome = node->kind == CTM__WHERE_AND ? CTM__MIN(outcome, child) : CTM__MAX(outcome, child);
+        all &= known;
+      }
+      *exact = all;
+      return outcome;
+    }
+    default:
+      return CTM__TRUE;
+  }
+}
+
+bool ctm__where_may_hold(const ctm__where *where, int32_t slot, size_t codes, uint8_t *may) {
+  bool exact, all = true;
+  for (size_t code = 0; code <= codes; code++) {
+    may[code] = best(where->root, slot, code, &exact) == CTM__TRUE;
+    all &= may[code];
+  }
+  return !all;
+}
