@@ -1,5 +1,6 @@
 /* Exact sums: what Python's math.fsum returns, whatever the order and the split. */
 #include <check.h>
+#include <fenv.h>
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -50,12 +51,42 @@ START_TEST(test_specials) {
 }
 END_TEST
 
+/* Numbers of usual size take a shorter way; the sum is the same. */
+START_TEST(test_usual_sizes) {
+  static const int modes[] = {FE_TONEAREST, FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO};
+  static const double edges[] = {0x1p-5, 0x1.fffffffffffffp-6, 0x1p24, 0x1.fffffffffffffp23, 0x1.fffffffffffffp-5};
+  uint64_t state = 11;
+  for (int round = 0; round < 200; round++) {
+    ctm__exact_sum quick = {0}, slow = {0}, merged = {0};
+    size_t n = (size_t)(ctm__mix(++state) % 20000);
+    bool positive = round % 3 == 0, largest = round % 7 == 0;
+    fesetround(modes[round % 4]);
+    for (size_t i = 0; i < n; i++) {
+      uint64_t dice = ctm__mix(++state);
+      double x = dice % 100 == 0 ? edges[dice / 100 % 5]
+                 : dice % 3 == 0 ? (double)(dice % 100000) / 100.0
+                                 : random_double(&state, 27);
+      if (largest) x = round % 2 ? 0x1.fffffffffffffp23 : 0x1.fffffffffffffp-5;
+      if (positive) x = fabs(x);
+      ctm__exact_add(&quick, x);
+      ctm__exact_add_any(&slow, x);
+    }
+    fesetround(FE_TONEAREST);
+    ctm__exact_merge(&merged, &quick);
+    ck_assert(ctm__exact_value(&quick) == ctm__exact_value(&slow));
+    ck_assert(ctm__exact_value(&merged) == ctm__exact_value(&slow));
+    ctm__exact_merge(&merged, &quick);
+    ck_assert(ctm__exact_value(&merged) == 2 * ctm__exact_value(&slow));
+  }
+}
+END_TEST
+
 START_TEST(test_splits_and_saved_bytes) {
   ctm__env env;
   uint64_t state = 7;
   ctm__env_init(&env, NULL);
   for (int round = 0; round < 300; round++) {
-    ctm__exact_sum whole = {0}, parts[3] = {{{0}, 0, 0}, {{0}, 0, 0}, {{0}, 0, 0}}, merged = {0}, loaded;
+    ctm__exact_sum whole = {0}, parts[3] = {{.pending = 0}, {.pending = 0}, {.pending = 0}}, merged = {0}, loaded;
     ctm__writer a = {0}, b = {0};
     ctm__reader r;
     int n = 1 + round % 50;
@@ -116,6 +147,7 @@ int main(void) {
   int failed;
   tcase_add_test(cases, test_values);
   tcase_add_test(cases, test_specials);
+  tcase_add_test(cases, test_usual_sizes);
   tcase_add_test(cases, test_splits_and_saved_bytes);
   tcase_add_test(cases, test_forged_bytes);
   suite_add_tcase(suite, cases);

@@ -169,7 +169,7 @@ static void expect(const question *q, const made_row *rows, size_t count, const 
   int64_t times[CUSTOMERS] = {0}, some[CUSTOMERS], interactions = 0, known = 0, everyone = 0;
   bool present[CUSTOMERS] = {false};
   size_t n = 0;
-  ctm__exact_sum sum = {{0}, 0, 0};
+  ctm__exact_sum sum = {.pending = 0};
   bool valued = false;
   made_need(at < ctm_result_rows(r));
   for (size_t i = 0; i < count; i++) {
@@ -267,6 +267,149 @@ START_TEST(test_parts) {
 }
 END_TEST
 
+/* ---- batches: by cell, in every way, as by look-up of groups -------------------------------------------------------
+ */
+
+enum { MOST_BATCH = 30000, BATCH_CUSTOMERS = 3000 };
+
+typedef struct material {
+  ctm__dimension dimensions[3];
+  int32_t cardinality[3], count;
+  int32_t codes[3][MOST_BATCH], by_customer[BATCH_CUSTOMERS], lut[80000];
+  int64_t time[MOST_BATCH];
+  double values[MOST_BATCH];
+  ctm__slot slots[4];
+  uint64_t starts[BATCH_CUSTOMERS + 1];
+  ctm__batch batch;
+} material;
+
+static void random_dimensions(material *m) {
+  static const int32_t sizes[] = {0, 1, 3, 8, 40, 126, 127, 128, 300, 3000, 60000, 70000};
+  m->count = (int32_t)made_roll(4);
+  for (int32_t d = 0; d < m->count; d++) {
+    ctm__dimension *dimension = &m->dimensions[d];
+    uint32_t kind = made_roll(8);
+    *dimension = (ctm__dimension){.kind = CTM__DIMENSION_ROW, .slot = d};
+    dimension->cardinality = m->cardinality[d] = sizes[made_roll(CTM__COUNT(sizes))];
+    if (kind == 0) {
+      dimension->kind = CTM__DIMENSION_CUSTOMER;
+      dimension->by_customer = made_roll(4) ? m->by_customer : NULL;
+    } else if (kind == 1) {
+      dimension->lut = m->lut;
+    }
+  }
+}
+
+static int32_t random_code(int32_t cardinality, uint32_t usual) {
+  uint32_t most = made_roll(20) > 0 ? CTM__MIN(usual, (uint32_t)cardinality) : (uint32_t)cardinality;
+  return most == 0 ? -1 : (int32_t)made_roll(most + 1) - 1;
+}
+
+/* Some histories are long, some very long. */
+static void random_batch(material *m, uint32_t usual) {
+  uint32_t longest = made_roll(2) ? 60 : 3, rows = 0, most = made_roll(3) == 0 ? MOST_BATCH / 100 : MOST_BATCH;
+  int32_t least = INT32_MAX;
+  for (int32_t d = 0; d < m->count; d++) least = CTM__MIN(least, m->cardinality[d]);
+  m->batch = (ctm__batch){.nobody = made_roll(8) == 0, .time = m->time, .slots = m->slots, .starts = m->starts};
+  m->batch.first_customer = made_roll(2);
+  m->starts[0] = rows = made_roll(50);
+  while (m->batch.histories < (m->batch.nobody ? 1 : BATCH_CUSTOMERS - 1)) {
+    uint32_t length = 1 + made_roll(made_roll(200) == 0 ? 2000 : made_roll(30) == 0 ? 300 : longest);
+    if (m->batch.nobody) length = 1 + made_roll(most - 50);
+    if (rows + length > most) break;
+    m->starts[++m->batch.histories] = rows += length;
+  }
+  for (size_t h = 0; h < m->batch.histories; h++) {
+    int32_t same = made_roll(4) == 0 ? random_code(usual > 0 ? (int32_t)usual : 1, usual) : INT32_MIN;
+    for (uint64_t i = m->starts[h]; i < m->starts[h + 1]; i++) {
+      for (int32_t d = 0; d < m->count; d++)
+        m->codes[d][i] =
+            same != INT32_MIN ? CTM__MIN(same, m->cardinality[d] - 1) : random_code(m->cardinality[d], usual);
+      m->values[i] = made_roll(7) ? NAN : made_roll(9) ? made_roll(100000) / 100.0 : made_roll(2) ? 0 : -1e17;
+    }
+  }
+  for (int32_t i = 0; i < BATCH_CUSTOMERS; i++) m->by_customer[i] = random_code(least, usual);
+  for (int32_t i = 0; i < 80000; i++) m->lut[i] = random_code(least, usual);
+}
+
+/* The groups' numbers in the order that `order` has met their codes. */
+static int32_t *groups_in(ctm__groups *order, const ctm__worker *w) {
+  int32_t *map = made_room((size_t)w->groups.count, sizeof *map);
+  for (int32_t g = 0; g < w->groups.count; g++)
+    made_need(ctm__groups_add(&env, order, w->groups.codes + (size_t)g * (size_t)order->dimensions, &map[g]) == CTM_OK);
+  return map;
+}
+
+static uint64_t members_of(const ctm__worker *w, const int32_t *map) {
+  uint64_t sum = 0;
+  for (size_t i = 0; i < w->members->count; i++)
+    sum += ctm__mix((uint64_t)map[w->members->groups[i]] << 32 | w->members->customers[i]);
+  return sum;
+}
+
+START_TEST(test_batches) {
+  const ctm__measure *f = &ctm__frequency_measure;
+  material *m = made_room(1, sizeof *m);
+  for (int round = 0; round < 250; round++) {
+    ctm__worker workers[3]; /* two by cell, the last one by looking groups up */
+    int32_t value_slot = 3, *maps[3];
+    ctm__bound bound = {.dimensions = m->dimensions, .own = &value_slot};
+    ctm__groups order;
+    void *sums[2];
+    ctm__writer bytes[2] = {{0}, {0}};
+    uint32_t usual = (uint32_t[]){1, 6, 40, 200, 100000}[made_roll(5)], batches = 1 + made_roll(4);
+    bool members = made_roll(5) == 0;
+    random_dimensions(m);
+    bound.dimension_count = m->count;
+    if (made_roll(4) == 0) value_slot = -1;
+    for (int32_t d = 0; d < 3; d++) m->slots[d].codes = m->codes[d];
+    m->slots[3].reals = m->values;
+    memset(workers, 0, sizeof workers);
+    for (int i = 0; i < 3; i++) {
+      made_need(ctm__groups_init(&env, &workers[i].groups, m->count, i < 2 ? m->cardinality : NULL) == CTM_OK);
+      workers[i].groups.direct &= i < 2;
+      made_need(f->begin(&env, NULL, &workers[i].sums) == CTM_OK);
+      if (members) workers[i].members = made_room(1, sizeof *workers[i].members);
+    }
+    for (uint32_t i = 0; i < batches; i++) {
+      random_batch(m, usual);
+      made_need(f->feed(&env, &bound, &workers[made_roll(2)], &m->batch) == CTM_OK);
+      made_need(f->feed(&env, &bound, &workers[2], &m->batch) == CTM_OK);
+    }
+    made_need(ctm__groups_init(&env, &order, m->count, NULL) == CTM_OK);
+    for (int i = 2; i >= 0; i--) {
+      void *into;
+      maps[i] = groups_in(&order, &workers[i]);
+      if (i > 0) made_need(f->begin(&env, NULL, &sums[i - 1]) == CTM_OK);
+      into = sums[i == 2];
+      made_need(f->merge(&env, NULL, into, workers[i].sums, maps[i], workers[i].groups.count) == CTM_OK);
+    }
+    made_need(order.count == workers[2].groups.count);
+    for (int i = 0; i < 2; i++) made_need(f->save(&env, NULL, sums[i], order.count, &bytes[i]) == CTM_OK);
+    made_need(bytes[0].length == bytes[1].length && memcmp(bytes[0].data, bytes[1].data, bytes[0].length) == 0);
+    if (members)
+      made_need(members_of(&workers[0], maps[0]) + members_of(&workers[1], maps[1]) ==
+                members_of(&workers[2], maps[2]));
+    for (int i = 0; i < 3; i++) {
+      f->end(&env, workers[i].sums);
+      ctm__groups_free(&env, &workers[i].groups);
+      if (members) {
+        ctm__free(&env, workers[i].members->groups);
+        ctm__free(&env, workers[i].members->customers);
+        free(workers[i].members);
+      }
+      free(maps[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+      f->end(&env, sums[i]);
+      ctm__writer_free(&env, &bytes[i]);
+    }
+    ctm__groups_free(&env, &order);
+  }
+  free(m);
+}
+END_TEST
+
 static const char *const hard[] = {"{}",
                                    "{\"by\": [\"channel\", \"touchpoint\"], \"period\": \"day\", \"fill\": true}"};
 
@@ -302,6 +445,7 @@ int main(void) {
   tcase_add_test(cases, test_fill);
   tcase_add_test(cases, test_slow_version);
   tcase_add_test(cases, test_parts);
+  tcase_add_test(cases, test_batches);
   tcase_add_test(cases, test_failing_memory);
   tcase_add_test(cases, test_damaged_states);
   suite_add_tcase(suite, cases);

@@ -36,7 +36,7 @@ static void take_carries(ctm__exact_sum *sum) {
   sum->pending = 0;
 }
 
-void ctm__exact_add(ctm__exact_sum *sum, double x) {
+static void add_to_limbs(ctm__exact_sum *sum, double x) {
   uint64_t bits, mantissa, low, high;
   unsigned exponent, shift;
   int64_t *limb;
@@ -71,6 +71,18 @@ void ctm__exact_add(ctm__exact_sum *sum, double x) {
   }
 }
 
+static void take_quick(ctm__exact_sum *sum) {
+  add_to_limbs(sum, sum->high);
+  add_to_limbs(sum, sum->low);
+  sum->high = sum->low = 0;
+  sum->quick = 0;
+}
+
+void ctm__exact_add_any(ctm__exact_sum *sum, double x) {
+  if (sum->quick == CTM__EXACT_QUICK) take_quick(sum);
+  add_to_limbs(sum, x);
+}
+
 void ctm__exact_merge(ctm__exact_sum *sum, const ctm__exact_sum *other) {
   ctm__exact_sum carried;
   if (other->pending > PENDING_LIMIT / 2) {
@@ -83,6 +95,8 @@ void ctm__exact_merge(ctm__exact_sum *sum, const ctm__exact_sum *other) {
   sum->limbs[TOP] = add_wrapping(sum->limbs[TOP], other->limbs[TOP]);
   sum->pending += other->pending + 1;
   sum->special |= other->special;
+  add_to_limbs(sum, other->high);
+  add_to_limbs(sum, other->low);
 }
 
 /* Sign and magnitude of the sum, in 32-bit digits; the number of digits in use is returned, 0 for zero. */
@@ -90,6 +104,7 @@ static int magnitude(const ctm__exact_sum *sum, uint32_t digits[CTM__EXACT_LIMBS
   ctm__exact_sum carried = *sum;
   uint64_t top;
   int count = CTM__EXACT_LIMBS + 1;
+  take_quick(&carried);
   take_carries(&carried);
   *negative = carried.limbs[TOP] < 0;
   for (int i = 0; i < TOP; i++) digits[i] = (uint32_t)carried.limbs[i];

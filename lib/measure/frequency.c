@@ -10,6 +10,33 @@
 enum { FEW = 16 };
 /* Rows of a batch that are counted by cell; batches of customers have fewer but where one has more all by itself. */
 enum { MOST_CELLS = 1 << 20 };
+/* So many rows a cell pay for a look at every cell. */
+enum { ROWS_A_CELL = 4 };
+/* Of the matrix that histories are counted in: rows are histories, columns cells that were met. */
+enum { HISTORIES = 128, STRIP = 16, MOST_COLUMNS = 8 * STRIP, MOST_ROWS = INT8_MAX, LEVELS = 6, COLUMNS_A_ROW = 6 };
+
+typedef struct matrix {
+  int8_t counts[HISTORIES * MOST_COLUMNS]; /* all 0 between its uses */
+  uint8_t marks[HISTORIES * MOST_ROWS];    /* by row of the batch: the width where a history begins, else 0 */
+  uint8_t levels[LEVELS * MOST_COLUMNS];   /* histories with so many and more, by column */
+  uint16_t cells[MOST_COLUMNS];            /* by column; column 0 takes the cells that have none */
+  size_t columns, width;                   /* in use; the same in whole strips */
+  bool full;                               /* there are more cells than columns: it is not used any more */
+  uint8_t column_of[];                     /* by cell */
+} matrix;
+
+/* Where the bits of a byte are 1. */
+typedef struct ones {
+  uint16_t places[256][8];
+  uint8_t count[256];
+} ones;
+
+/* Rows whose values are looked at together. */
+enum { PIECE = 2048 };
+typedef struct piece {
+  uint8_t has_value[PIECE + 8];
+  uint16_t valued[PIECE + 8];
+} piece;
 #define MOST_INTERACTIONS (INT64_C(1) << 53)
 
 /* `customers` customers had `count` interactions each. */
@@ -33,10 +60,16 @@ typedef struct sums {
   int64_t *here;
   int32_t *touched;
   size_t here_capacity, touched_capacity, touched_count;
-  /* the same by cell, where groups are addressed directly; the rows' cells and those that have a value */
-  int64_t *in_cell;
-  uint32_t *cells_met, *cells, *valued;
-  size_t cells_capacity, valued_capacity;
+  /* the same by cell, where groups are addressed directly */
+  uint32_t *last;     /* by cell: the history's clock and how many it has had there; below the clock: none yet */
+  uint32_t *at_least; /* by cell and count - 1: customers with so many and more, of a batch: cells × FEW */
+  uint32_t clock;     /* of the history at hand: rows counted before it */
+  uint16_t *cells;    /* by row */
+  uint16_t *met;      /* the cells of a history */
+  matrix *matrix;
+  ones *ones;
+  piece *piece;
+  size_t cells_capacity, met_capacity;
 } sums;
 
 static ctm_status begin(ctm__env *env, const ctm__query *query, void **out) {
@@ -55,10 +88,13 @@ static void end(ctm__env *env, void *data) {
   ctm__free(env, s->slots);
   ctm__free(env, s->here);
   ctm__free(env, s->touched);
-  ctm__free(env, s->in_cell);
-  ctm__free(env, s->cells_met);
+  ctm__free(env, s->last);
+  ctm__free(env, s->at_least);
   ctm__free(env, s->cells);
-  ctm__free(env, s->valued);
+  ctm__free(env, s->met);
+  ctm__free(env, s->matrix);
+  ctm__free(env, s->ones);
+  ctm__free(env, s->piece);
   ctm__free(env, s);
 }
 
@@ -203,34 +239,37 @@ out:
 }
 
 /* ---- by cell: groups that are addressed directly --------------------------------------------------------------------
- * A row's cell is the sum of its codes' strides. Cells are summed up column by column, counted history by history. */
+ * A row's cell is the sum of its codes' strides; there are 2^16 at most. Cells are summed up column by column, counted
+ * history by history. Counts are not set back for the next history: its clock is beyond all that were left. */
 
 /* Add a dimension's part to every row's cell; the first one sets it. Null codes are -1. */
-static void add_dimension(const ctm__dimension *d, uint32_t stride, bool set, const ctm__batch *batch, uint64_t first,
-                          size_t rows, uint32_t *cells) {
+static void add_dimension(const ctm__dimension *d, uint16_t stride, bool set, const ctm__batch *batch, uint64_t first,
+                          size_t rows, uint16_t *cells) {
   const int32_t *codes;
-  if (set && d->kind != CTM__DIMENSION_ROW) memset(cells, 0, rows * sizeof *cells);
+  if (set && (d->kind != CTM__DIMENSION_ROW || d->lut != NULL)) memset(cells, 0, rows * sizeof *cells);
   switch (d->kind) {
     case CTM__DIMENSION_ROW:
       codes = batch->slots[d->slot].codes + first;
       if (d->lut != NULL) {
-        if (set) memset(cells, 0, rows * sizeof *cells);
-        for (size_t i = 0; i < rows; i++) cells[i] += codes[i] < 0 ? 0 : (uint32_t)(d->lut[codes[i]] + 1) * stride;
-      } else if (set) {
-        for (size_t i = 0; i < rows; i++) cells[i] = (uint32_t)(codes[i] + 1) * stride;
+        for (size_t i = 0; i < rows; i++)
+          cells[i] = (uint16_t)(cells[i] + (codes[i] < 0 ? 0 : (uint32_t)(d->lut[codes[i]] + 1) * stride));
+      } else if (set) { /* its stride is 1 */
+        for (size_t i = 0; i < rows; i++) cells[i] = (uint16_t)(codes[i] + 1);
       } else {
-        for (size_t i = 0; i < rows; i++) cells[i] += (uint32_t)(codes[i] + 1) * stride;
+        for (size_t i = 0; i < rows; i++) cells[i] = (uint16_t)(cells[i] + (uint32_t)(uint16_t)(codes[i] + 1) * stride);
       }
       break;
     case CTM__DIMENSION_CUSTOMER:
       for (size_t h = 0; !batch->nobody && d->by_customer != NULL && h < batch->histories; h++) {
         uint32_t part = (uint32_t)(d->by_customer[ctm__batch_customer(batch, h)] + 1) * stride;
-        for (uint64_t row = batch->starts[h]; row < batch->starts[h + 1]; row++) cells[row - first] += part;
+        for (uint64_t row = batch->starts[h]; row < batch->starts[h + 1]; row++)
+          cells[row - first] = (uint16_t)(cells[row - first] + part);
       }
       break;
     case CTM__DIMENSION_PERIOD:
       for (size_t i = 0; i < rows; i++)
-        cells[i] += (uint32_t)(ctm__calendar_slot(&d->calendar, batch->time[first + i]) + 1) * stride;
+        cells[i] =
+            (uint16_t)(cells[i] + (uint32_t)(ctm__calendar_slot(&d->calendar, batch->time[first + i]) + 1) * stride);
       break;
     case CTM__DIMENSION_FREE:
     default:
@@ -238,65 +277,324 @@ static void add_dimension(const ctm__dimension *d, uint32_t stride, bool set, co
   }
 }
 
+/* One bit for each of eight bytes that are 0 or 1; which bit is whose is found in the same way. */
+static inline uint8_t bits_of(const uint8_t *bytes) {
+  uint64_t eight;
+  memcpy(&eight, bytes, 8);
+  return (uint8_t)((eight * UINT64_C(0x0102040810204080)) >> 56);
+}
+
+static ctm_status ones_make(ctm__env *env, sums *s) {
+  if (s->ones != NULL) return CTM_OK;
+  s->ones = ctm__calloc(env, 1, sizeof *s->ones);
+  if (s->ones == NULL) return CTM_NOMEM;
+  for (int n = 0; n < 256; n++) {
+    uint8_t bytes[8], bits;
+    for (int i = 0; i < 8; i++) bytes[i] = n >> i & 1;
+    bits = bits_of(bytes);
+    for (uint8_t i = 0; i < 8; i++)
+      if (bytes[i]) s->ones->places[bits][s->ones->count[bits]++] = i;
+  }
+  return CTM_OK;
+}
+
 static ctm_status cells_room(ctm__env *env, sums *s, const ctm__groups *groups, size_t rows) {
-  if (s->in_cell == NULL) s->in_cell = ctm__calloc(env, groups->table_size, sizeof *s->in_cell);
-  if (s->cells_met == NULL) s->cells_met = ctm__calloc(env, groups->table_size + 1, sizeof *s->cells_met);
-  if (s->in_cell == NULL || s->cells_met == NULL) return CTM_NOMEM;
+  if (s->last == NULL) s->last = ctm__calloc(env, groups->table_size, sizeof *s->last);
+  if (s->piece == NULL) s->piece = ctm__alloc(env, sizeof *s->piece);
+  if (s->last == NULL || s->piece == NULL || ones_make(env, s) != CTM_OK) return CTM_NOMEM;
+  if (s->clock > UINT32_MAX - rows) {
+    memset(s->last, 0, groups->table_size * sizeof *s->last);
+    s->clock = 0;
+  }
   GROW(cells, rows);
-  GROW(valued, rows);
   return CTM_OK;
 }
 
 /* The group of a cell, which may be new. */
-static ctm_status cell_group(ctm__env *env, const ctm__bound *b, ctm__worker *w, uint32_t cell, int32_t *group) {
+static ctm_status cell_group(ctm__env *env, const ctm__bound *b, ctm__worker *w, size_t cell, int32_t *group) {
   int32_t codes[128];
   ctm_status status;
   *group = w->groups.table[cell];
   if (CTM__LIKELY(*group >= 0)) return CTM_OK;
   for (int32_t d = 0; d < b->dimension_count; d++)
-    codes[d] = (int32_t)(cell / (uint32_t)w->groups.stride[d] % (uint32_t)(b->dimensions[d].cardinality + 1)) - 1;
+    codes[d] = (int32_t)(cell / (size_t)w->groups.stride[d] % (size_t)(b->dimensions[d].cardinality + 1)) - 1;
   status = ctm__groups_add(env, &w->groups, codes, group);
   return status == CTM_OK ? reserve(env, w->sums, w->groups.count) : status;
 }
 
-static ctm_status count_history(ctm__env *env, const ctm__bound *b, ctm__worker *w, const uint32_t *cells, size_t rows,
+static ctm_status count_history(ctm__env *env, const ctm__bound *b, ctm__worker *w, const uint16_t *cells, size_t rows,
                                 bool nobody, uint32_t customer) {
   sums *s = w->sums;
-  uint32_t *met = s->cells_met;
-  int64_t *in_cell = s->in_cell;
+  uint16_t *met;
+  uint32_t *last = s->last;
+  uint32_t clock = s->clock;
   size_t count = 0;
   ctm_status status = CTM_OK;
+  GROW(met, rows);
+  met = s->met;
   for (size_t i = 0; i < rows; i++) { /* no branch: whether a cell is new to the history is anybody's guess */
-    uint32_t cell = cells[i];
-    met[count] = cell;
-    count += in_cell[cell]++ == 0;
+    uint32_t had = CTM__MAX(last[cells[i]], clock);
+    last[cells[i]] = had + 1;
+    met[count] = cells[i];
+    count += had == clock;
   }
   for (size_t i = 0; i < count; i++) {
-    int64_t interactions = in_cell[met[i]];
+    int64_t interactions = last[met[i]] - clock;
     int32_t group;
-    in_cell[met[i]] = 0;
     CTM__TRY(cell_group(env, b, w, met[i], &group));
     s->interactions[group] += interactions;
     if (nobody) continue;
     CTM__TRY(put(env, s, group, interactions));
     if (ctm__member_wanted(w, 0)) CTM__TRY(ctm__member_add(env, w->members, group, customer));
   }
-  s->total += (int64_t)rows;
+  s->clock += (uint32_t)rows;
 out:
   return status;
+}
+
+/* ---- all histories of a batch at once: a customer's n-th interaction in a cell is one customer more with n and more.
+ * Exact counts are differences of these, taken once a batch. Counts beyond FEW are put one by one. */
+
+/* A history has `count` in a cell, of which at_least knows `known`. */
+static ctm_status put_beyond(ctm__env *env, const ctm__bound *b, ctm__worker *w, size_t cell, int64_t count,
+                             int64_t known) {
+  sums *s = w->sums;
+  int32_t group;
+  ctm_status status;
+  CTM__TRY(cell_group(env, b, w, cell, &group));
+  CTM__TRY(put(env, s, group, count));
+  s->interactions[group] += count - known;
+  s->few[(size_t)group * FEW + (size_t)known - 1]--;
+out:
+  return status;
+}
+
+static ctm_status count_one(ctm__env *env, const ctm__bound *b, ctm__worker *w, const uint16_t *cells, size_t rows) {
+  sums *s = w->sums;
+  uint32_t *last = s->last, *at_least = s->at_least;
+  uint32_t clock = s->clock;
+  size_t crowded = 0;
+  ctm_status status = CTM_OK;
+  for (size_t i = 0; i < rows; i++) {
+    uint32_t had = CTM__MAX(last[cells[i]], clock);
+    last[cells[i]] = had + 1;
+    had -= clock;
+    if (CTM__LIKELY(had < FEW))
+      at_least[(size_t)cells[i] * FEW + had]++;
+    else if (had == FEW)
+      s->met[crowded++] = cells[i];
+  }
+  for (size_t i = 0; i < crowded; i++) CTM__TRY(put_beyond(env, b, w, s->met[i], last[s->met[i]] - clock, FEW));
+  s->clock = clock + (uint32_t)rows;
+out:
+  return status;
+}
+
+/* ---- where few cells are met: a matrix of counts, a row for each of some histories. It is filled by one loop over all
+ * their rows, without a branch, and read column by column, sixteen at once. */
+
+static ctm_status matrix_room(ctm__env *env, sums *s, const ctm__groups *groups) {
+  if (s->matrix != NULL) return CTM_OK;
+  s->matrix = ctm__calloc(env, 1, sizeof *s->matrix + groups->table_size);
+  if (s->matrix == NULL) return CTM_NOMEM;
+  s->matrix->columns = 1;
+  s->matrix->width = STRIP;
+  return CTM_OK;
+}
+
+/* Columns for the cells of these rows. */
+static void add_columns(matrix *m, const uint16_t *cells, size_t rows) {
+  for (size_t i = 0; i < rows && !m->full; i++) {
+    if (m->column_of[cells[i]] > 0) continue;
+    m->full = m->columns == MOST_COLUMNS;
+    if (m->full) break;
+    m->column_of[cells[i]] = (uint8_t)m->columns;
+    m->cells[m->columns++] = cells[i];
+  }
+  m->width = (m->columns + STRIP - 1) / STRIP * STRIP;
+}
+
+/* False: cells were met that have no column. */
+static bool fill_matrix(matrix *m, const uint16_t *cells, const uint64_t *starts, size_t histories) {
+  size_t rows = (size_t)(starts[histories] - starts[0]), width = m->width;
+  int8_t *at = m->counts, others = 0;
+  memset(m->marks, 0, rows);
+  for (size_t h = 1; h < histories; h++) m->marks[starts[h] - starts[0]] = (uint8_t)width;
+  for (size_t i = 0; i < rows; i++) {
+    at += m->marks[i];
+    at[m->column_of[cells[i]]]++;
+  }
+  for (size_t h = 0; h < histories; h++) others |= m->counts[h * width];
+  return others == 0;
+}
+
+/* Written so that the compiler makes a strip's sums at once, in registers. */
+static void sum_levels(const matrix *m, size_t histories, uint8_t *restrict levels) {
+  for (size_t strip = 0; strip < m->width; strip += STRIP) {
+    uint8_t a[STRIP] = {0}, b[STRIP] = {0}, c[STRIP] = {0}, d[STRIP] = {0}, e[STRIP] = {0}, f[STRIP] = {0};
+    const int8_t *counts = m->counts + strip;
+    for (size_t h = 0; h < histories; h++, counts += m->width)
+      for (size_t i = 0; i < STRIP; i++) {
+        a[i] = (uint8_t)(a[i] + (counts[i] > 0));
+        b[i] = (uint8_t)(b[i] + (counts[i] > 1));
+        c[i] = (uint8_t)(c[i] + (counts[i] > 2));
+        d[i] = (uint8_t)(d[i] + (counts[i] > 3));
+        e[i] = (uint8_t)(e[i] + (counts[i] > 4));
+        f[i] = (uint8_t)(f[i] + (counts[i] > 5));
+      }
+    memcpy(levels + strip, a, STRIP);
+    memcpy(levels + MOST_COLUMNS + strip, b, STRIP);
+    memcpy(levels + 2 * MOST_COLUMNS + strip, c, STRIP);
+    memcpy(levels + 3 * MOST_COLUMNS + strip, d, STRIP);
+    memcpy(levels + 4 * MOST_COLUMNS + strip, e, STRIP);
+    memcpy(levels + 5 * MOST_COLUMNS + strip, f, STRIP);
+  }
+}
+
+/* Empties it. */
+static ctm_status read_matrix(ctm__env *env, const ctm__bound *b, ctm__worker *w, size_t histories) {
+  sums *s = w->sums;
+  matrix *m = s->matrix;
+  size_t size = histories * m->width;
+  ctm_status status = CTM_OK;
+  sum_levels(m, histories, m->levels);
+  for (size_t c = 1; c < m->columns; c++)
+    for (size_t k = 0; k < LEVELS; k++) s->at_least[(size_t)m->cells[c] * FEW + k] += m->levels[k * MOST_COLUMNS + c];
+  for (const int8_t *counts = m->counts, *end = counts + size; counts < end; counts += m->width)
+    for (size_t at = 0; at < m->width; at += 8) {
+      uint64_t beyond;
+      uint8_t bits, bytes[8];
+      memcpy(&beyond, counts + at, 8);
+      beyond = (beyond + UINT64_C(0x0101010101010101) * (127 - LEVELS)) & UINT64_C(0x8080808080808080);
+      if (CTM__LIKELY(beyond == 0)) continue; /* none of the eight is beyond the levels */
+      beyond >>= 7;
+      memcpy(bytes, &beyond, 8);
+      bits = bits_of(bytes);
+      for (int i = 0; i < s->ones->count[bits]; i++) {
+        size_t c = at + s->ones->places[bits][i];
+        CTM__TRY(put_beyond(env, b, w, m->cells[c], counts[c], LEVELS));
+      }
+    }
+  memset(m->counts, 0, size);
+out:
+  return status;
+}
+
+static ctm_status count_in_matrix(ctm__env *env, const ctm__bound *b, ctm__worker *w, const uint16_t *cells,
+                                  const uint64_t *starts, size_t histories) {
+  matrix *m = ((sums *)w->sums)->matrix;
+  ctm_status status = CTM_OK;
+  if (!fill_matrix(m, cells, starts, histories)) {
+    memset(m->counts, 0, histories * m->width);
+    add_columns(m, cells, (size_t)(starts[histories] - starts[0]));
+    for (size_t h = 0; m->full && h < histories; h++)
+      CTM__TRY(count_one(env, b, w, cells + (starts[h] - starts[0]), (size_t)(starts[h + 1] - starts[h])));
+    if (m->full) return CTM_OK;
+    fill_matrix(m, cells, starts, histories);
+  }
+  status = read_matrix(env, b, w, histories);
+out:
+  return status;
+}
+
+static ctm_status count_histories(ctm__env *env, const ctm__bound *b, ctm__worker *w, const ctm__batch *batch) {
+  sums *s = w->sums;
+  const uint64_t *starts = batch->starts;
+  size_t h = 0, rows = (size_t)(starts[batch->histories] - starts[0]);
+  ctm_status status;
+  CTM__TRY(matrix_room(env, s, &w->groups));
+  while (h < batch->histories) {
+    const uint16_t *cells = s->cells + (starts[h] - starts[0]);
+    size_t some = 0;
+    if (!s->matrix->full && s->matrix->width <= COLUMNS_A_ROW * rows / batch->histories)
+      while (some < HISTORIES && h + some < batch->histories && starts[h + some + 1] - starts[h + some] <= MOST_ROWS)
+        some++;
+    if (some > 0) {
+      CTM__TRY(count_in_matrix(env, b, w, cells, starts + h, some));
+      h += some;
+    } else {
+      CTM__TRY(count_one(env, b, w, cells, (size_t)(starts[h + 1] - starts[h])));
+      h++;
+    }
+  }
+out:
+  return status;
+}
+
+/* What at_least holds becomes counts, and it is empty again. */
+static ctm_status settle_cells(ctm__env *env, const ctm__bound *b, ctm__worker *w, bool nobody) {
+  sums *s = w->sums;
+  ctm_status status = CTM_OK;
+  for (size_t cell = 0; cell < w->groups.table_size; cell++) {
+    uint32_t *at_least = s->at_least + cell * FEW;
+    int32_t group;
+    if (at_least[0] == 0) continue;
+    CTM__TRY(cell_group(env, b, w, cell, &group));
+    for (size_t k = 0; k < FEW; k++) {
+      uint32_t more = k + 1 < FEW ? at_least[k + 1] : 0;
+      s->interactions[group] += at_least[k];
+      if (!nobody) s->few[(size_t)group * FEW + k] += at_least[k] - more;
+    }
+    memset(at_least, 0, FEW * sizeof *at_least);
+  }
+out:
+  return status;
+}
+
+static ctm_status count_cells(ctm__env *env, const ctm__bound *b, ctm__worker *w, const ctm__batch *batch,
+                              size_t rows) {
+  sums *s = w->sums;
+  ctm_status status = CTM_OK;
+  if (s->at_least == NULL) s->at_least = ctm__calloc(env, w->groups.table_size * FEW, sizeof *s->at_least);
+  if (s->at_least == NULL) return CTM_NOMEM;
+  GROW(met, w->groups.table_size);
+  if (batch->nobody)
+    for (size_t i = 0; i < rows; i++) s->at_least[(size_t)s->cells[i] * FEW]++;
+  else
+    CTM__TRY(count_histories(env, b, w, batch));
+  status = settle_cells(env, b, w, batch->nobody);
+out:
+  return status;
+}
+
+/* 1 for a value, 0 for NaN, whose bits without the sign are beyond infinity's. Arithmetic that the compiler makes for
+ * many at once. */
+static void mark_values(const double *restrict values, size_t rows, uint8_t *restrict has_value) {
+  for (size_t i = 0; i < rows; i++) {
+    uint64_t bits;
+    memcpy(&bits, values + i, 8);
+    has_value[i] = (uint8_t)(1 ^ (((UINT64_C(0x7ff) << 52) - (bits & (UINT64_MAX >> 1))) >> 63));
+  }
+}
+
+/* Which rows of a piece have a value: eight at once, since few have one and which do is anybody's guess. */
+static size_t find_values(const ones *of, const double *values, size_t rows, piece *p) {
+  size_t n = 0;
+  mark_values(values, rows, p->has_value);
+  memset(p->has_value + rows, 0, 8);
+  for (size_t at = 0; at < rows; at += 8) {
+    uint8_t bits = bits_of(p->has_value + at);
+    const uint16_t *places = of->places[bits];
+    uint16_t *valued = p->valued + n;
+    for (size_t i = 0; i < 8; i++) valued[i] = (uint16_t)(at + places[i]);
+    n += of->count[bits];
+  }
+  return n;
 }
 
 /* Their groups are there: the rows have been counted. */
 static ctm_status add_values(ctm__env *env, ctm__worker *w, const double *values, size_t rows) {
   sums *s = w->sums;
-  size_t count = 0;
+  const uint16_t *cells = s->cells;
+  const int32_t *table = w->groups.table;
   ctm_status status = CTM_OK;
-  for (size_t i = 0; i < rows; i++) {
-    s->valued[count] = (uint32_t)i;
-    count += values[i] == values[i];
+  for (size_t first = 0; first < rows; first += PIECE, values += PIECE, cells += PIECE) {
+    size_t count = find_values(s->ones, values, CTM__MIN(rows - first, PIECE), s->piece);
+    for (size_t i = 0; i < count && status == CTM_OK; i++) {
+      size_t row = s->piece->valued[i];
+      status = add_value(env, s, table[cells[row]], values[row]);
+    }
   }
-  for (size_t i = 0; i < count && status == CTM_OK; i++)
-    status = add_value(env, s, w->groups.table[s->cells[s->valued[i]]], values[s->valued[i]]);
   return status;
 }
 
@@ -309,12 +607,16 @@ static ctm_status feed_cells(ctm__env *env, const ctm__bound *b, ctm__worker *w,
   if (status != CTM_OK) return status;
   if (b->dimension_count == 0) memset(s->cells, 0, rows * sizeof *s->cells);
   for (int32_t d = 0; d < b->dimension_count; d++)
-    add_dimension(&b->dimensions[d], (uint32_t)w->groups.stride[d], d == 0, batch, first, rows, s->cells);
-  for (size_t h = 0; h < batch->histories; h++) {
-    uint64_t start = batch->starts[h];
-    CTM__TRY(count_history(env, b, w, s->cells + (start - first), (size_t)(batch->starts[h + 1] - start), batch->nobody,
-                           batch->nobody ? 0 : ctm__batch_customer(batch, h)));
+    add_dimension(&b->dimensions[d], (uint16_t)w->groups.stride[d], d == 0, batch, first, rows, s->cells);
+  if (w->groups.table_size <= rows / ROWS_A_CELL && w->members == NULL) {
+    CTM__TRY(count_cells(env, b, w, batch, rows));
+  } else {
+    for (size_t h = 0; h < batch->histories; h++)
+      CTM__TRY(count_history(env, b, w, s->cells + (batch->starts[h] - first),
+                             (size_t)(batch->starts[h + 1] - batch->starts[h]), batch->nobody,
+                             batch->nobody ? 0 : ctm__batch_customer(batch, h)));
   }
+  s->total += (int64_t)rows;
   if (values != NULL) status = add_values(env, w, values + first, rows);
 out:
   return status;
