@@ -574,9 +574,11 @@ static size_t find_values(const ones *of, const double *values, size_t rows, pie
   memset(p->has_value + rows, 0, 8);
   for (size_t at = 0; at < rows; at += 8) {
     uint8_t bits = bits_of(p->has_value + at);
-    const uint16_t *places = of->places[bits];
-    uint16_t *valued = p->valued + n;
-    for (size_t i = 0; i < 8; i++) valued[i] = (uint16_t)(at + places[i]);
+    uint64_t four[2], here = at * UINT64_C(0x0001000100010001);
+    memcpy(four, of->places[bits], sizeof four);
+    four[0] += here;
+    four[1] += here;
+    memcpy(p->valued + n, four, sizeof four);
     n += of->count[bits];
   }
   return n;
