@@ -181,7 +181,7 @@ void ctm__slab_close(ctm__env *env, ctm__slab *slab) {
 
 /* ---- blocks -------------------------------------------------------------------------------------------------------
  * Within a block the handle's scratch is: the values that are present, four arrays for streams, and output of which
- * only a part is wanted, with its presence. */
+ * only a part is wanted, with its presence, or codes that are present. */
 
 static int64_t *scratch_values(const ctm__slab *slab) {
   return slab->scratch;
@@ -295,6 +295,24 @@ static void spread_bits(const block *b, uint8_t *present) {
   }
 }
 
+/* Values of the rows that are present, of 8 bytes, to their rows, `none` to the others. Three more than there are may
+ * be looked at. */
+static void spread_values(const block *b, const void *values, int64_t none, void *out) {
+  size_t next = 0, word = 0;
+#if CTM__VECTORS
+  if (ctm__vectors(&b->in)) {
+    word = b->rows / 64;
+    next = ctm__vector_spread(b->present, word, values, none, out);
+  }
+#endif
+  for (size_t row = word * 64; row < b->rows; row++) memcpy((uint8_t *)out + 8 * row, &none, 8);
+  for (; word * 64 < b->rows; word++)
+    for (uint64_t bits = b->present[word]; bits != 0; bits &= bits - 1) {
+      size_t row = word * 64 + (size_t)__builtin_ctzll(bits);
+      memcpy((uint8_t *)out + 8 * row, (const uint8_t *)values + 8 * next++, 8);
+    }
+}
+
 static bool ints_block(const ctm__slab *slab, size_t number, int64_t *ints, uint8_t *present) {
   block b;
   if (!block_open(slab, number, &b)) return false;
@@ -309,13 +327,12 @@ static bool ints_block(const ctm__slab *slab, size_t number, int64_t *ints, uint
     if (present != NULL) memset(present, 1, b.rows);
     return true;
   }
-  memset(ints, 0, b.rows * sizeof *ints);
   if (b.values == 0) {
+    memset(ints, 0, b.rows * sizeof *ints);
     memset(present, 0, b.rows);
     return true;
   }
-  size_t next = 0;
-  FOR_PRESENT(&b, row, ints[row] = values[next++])
+  spread_values(&b, values, 0, ints);
   spread_bits(&b, present);
   return true;
 }
@@ -360,17 +377,11 @@ static bool codes_block(const ctm__slab *slab, size_t number, int32_t *codes) {
     for (size_t i = 0; i < b.rows; i++) codes[i] = -1;
     return true;
   }
-  /* The codes that are present come to the end of the output, and move from there to their rows: a row is never
-   * behind its value. */
-  int32_t *values = codes + (b.rows - b.values);
+  int32_t *values = (void *)scratch_present(slab);
   if (!codes_stream(slab, &b.in, b.values, values) || b.in.at != b.in.end) return false;
-  size_t next = 0, filled = 0;
-  FOR_PRESENT(&b, row, {
-    int32_t code = values[next++];
-    while (filled < row) codes[filled++] = -1;
-    codes[filled++] = code;
-  })
-  while (filled < b.rows) codes[filled++] = -1;
+  memset(codes, 0xff, b.rows * sizeof *codes);
+  size_t next = 0;
+  FOR_PRESENT(&b, row, codes[row] = values[next++])
   return true;
 }
 
@@ -405,12 +416,15 @@ static bool reals_block(const ctm__slab *slab, size_t number, double *reals) {
   block b;
   if (!block_open(slab, number, &b)) return false;
   if (b.values == b.rows) return block_reals(slab, &b, reals);
-  for (size_t i = 0; i < b.rows; i++) reals[i] = CTM_NO_NUMBER;
-  if (b.values == 0) return true;
-  double *values = (void *)scratch_stream(slab); /* no longer in use when they come */
+  if (b.values == 0) {
+    for (size_t i = 0; i < b.rows; i++) reals[i] = CTM_NO_NUMBER;
+    return true;
+  }
+  double *values = (void *)scratch_stream(slab), null = CTM_NO_NUMBER; /* no longer in use when they come */
+  int64_t none;
+  memcpy(&none, &null, sizeof none);
   if (!block_reals(slab, &b, values)) return false;
-  size_t next = 0;
-  FOR_PRESENT(&b, row, reals[row] = values[next++])
+  spread_values(&b, values, none, reals);
   return true;
 }
 

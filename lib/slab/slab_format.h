@@ -45,7 +45,8 @@ enum {
   CTM__FRONT_GAIN = 64,           /* texts are front-coded only when they grow by no more than this */
   CTM__INFLATE_GAIN = 1100,       /* zlib cannot do better */
   CTM__PACK_SLACK = 16,           /* unpacking may read so many bytes beyond the last group */
-  CTM__SCRATCH = 7 /* arrays of a block's rows that a handle keeps: values, four of streams, output, presence */
+  CTM__SCRATCH =
+      7 /* arrays of a block's rows that a handle keeps: values, four of streams, output, presence or codes */
 };
 
 extern const double ctm__powers_of_ten[CTM__DECIMAL_PLACES + 1];
@@ -132,6 +133,9 @@ size_t ctm__vector_codes(const uint8_t *in, size_t groups, unsigned width, const
  * there are not so many. Three more than `longs` may be looked at. */
 size_t ctm__vector_highs(const uint8_t *bits, size_t words, const int64_t *highs, size_t longs, unsigned shift,
                          uint64_t *sum, int64_t *out);
+/* The next value to each row whose bit is 1, `none` to the others, 64 rows a word. Returns how many values that took;
+ * three more than those may be looked at. */
+size_t ctm__vector_spread(const uint64_t *bits, size_t words, const int64_t *values, int64_t none, void *out);
 /* Each value becomes the sum of those up to it and `sum`; returns the last. */
 uint64_t ctm__vector_sums(int64_t *values, size_t fours, uint64_t sum);
 #else

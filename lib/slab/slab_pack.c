@@ -82,6 +82,14 @@ static size_t groups_in_place(const ctm__in *in, const uint8_t *bytes, size_t co
 
 enum { GROUP_BYTES = 64 + CTM__PACK_SLACK };
 
+/* A group of `count` values where it lies, else in the copy. */
+static const uint8_t *last_group(const ctm__in *in, const uint8_t *bytes, size_t count, unsigned width, uint8_t *copy) {
+  if ((size_t)(in->readable - bytes) >= width + CTM__PACK_SLACK) return bytes;
+  memset(copy, 0, GROUP_BYTES);
+  memcpy(copy, bytes, ctm__packed_bytes(count, width));
+  return copy;
+}
+
 void ctm__unpack(const ctm__in *in, const uint8_t *bytes, size_t count, unsigned width, uint64_t unit, uint64_t base,
                  int64_t *out) {
   if (width == 0) {
@@ -98,10 +106,10 @@ void ctm__unpack(const ctm__in *in, const uint8_t *bytes, size_t count, unsigned
   const uint64_t first = unit == 1 ? base : 0;
   if (done < groups) ints_by_width[width](bytes + done * width, groups - done, first, out + 8 * done);
   for (size_t i = groups * 8; i < count; i += 8) {
-    uint8_t group[GROUP_BYTES] = {0};
+    uint8_t copy[GROUP_BYTES];
     int64_t values[8];
     size_t n = CTM__MIN(count - i, 8);
-    memcpy(group, bytes + i / 8 * width, ctm__packed_bytes(n, width));
+    const uint8_t *group = last_group(in, bytes + i / 8 * width, n, width, copy);
     ints_by_width[width](group, 1, first, values);
     memcpy(out + i, values, n * sizeof *values);
   }
@@ -123,10 +131,10 @@ bool ctm__unpack_codes(const ctm__in *in, const uint8_t *bytes, size_t count, un
 #endif
   codes_by_width[width](bytes + done * width, groups - done, table, out + 8 * done);
   for (size_t i = groups * 8; i < count; i += 8) {
-    uint8_t group[GROUP_BYTES] = {0};
+    uint8_t copy[GROUP_BYTES];
     int32_t values[8];
     size_t n = CTM__MIN(count - i, 8);
-    memcpy(group, bytes + i / 8 * width, ctm__packed_bytes(n, width));
+    const uint8_t *group = last_group(in, bytes + i / 8 * width, n, width, copy);
     codes_by_width[width](group, 1, table, values);
     memcpy(out + i, values, n * sizeof *values);
   }

@@ -158,6 +158,23 @@ CTM__AVX2 uint64_t ctm__vector_sums(int64_t *values, size_t fours, uint64_t sum)
   return (uint64_t)_mm256_extract_epi64(before, 0);
 }
 
+CTM__AVX2 size_t ctm__vector_spread(const uint64_t *bits, size_t words, const int64_t *values, int64_t none,
+                                    void *out) {
+  const __m256i nones = _mm256_set1_epi64x(none);
+  uint8_t *row = out;
+  size_t next = 0;
+  for (; words > 0; words--, bits++) {
+    uint64_t word = *bits;
+    for (int i = 0; i < 64; i += 4, word >>= 4, row += 32) {
+      const size_t bits_4 = word & 15;
+      __m256i here = _mm256_permutevar8x32_epi32(load_32(values + next), load_32(places[bits_4]));
+      store_32(row, _mm256_blendv_epi8(nones, here, load_32(rows_set[bits_4])));
+      next += (size_t)_mm_popcnt_u64(bits_4);
+    }
+  }
+  return next;
+}
+
 /* ---- codes ---------------------------------------------------------------------------------------------------------
  * 32 at once: each in 16 bits of its own, then in 8, then looked up in a table of bytes, then widened. */
 
