@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "sorted.h"
 #include "times.h"
 
 static ctm_status broken(ctm__env *env, const char *what, int64_t which) {
@@ -98,13 +99,8 @@ out:
   return status;
 }
 
-static int compare_numbers(const void *a, const void *b) {
-  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-  return (x > y) - (x < y);
-}
-
 bool ctm__check_load_known(const ctm__checking *c, int64_t load) {
-  return c->load_count > 0 && bsearch(&load, c->loads, c->load_count, sizeof load, compare_numbers) != NULL;
+  return ctm__among(c->loads, c->load_count, load);
 }
 
 bool ctm__check_identity_known(const ctm__checking *c, int64_t identity) {

@@ -1,6 +1,7 @@
 /* What loads have set of customers, in columns: a piece has up to 65536 identities, ascending, for each the place in
  * the order of what was set, and the value. A row of the table customer_values holds a piece as three slab columns. */
 #include "customer_values.h"
+#include "sorted.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -553,15 +554,6 @@ out:
 /* ---- forget ---------------------------------------------------------------------------------------------------------
  */
 
-static int compare_numbers(const void *a, const void *b) {
-  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-  return (x > y) - (x < y);
-}
-
-static bool among(const int64_t *numbers, size_t count, int64_t number) {
-  return bsearch(&number, numbers, count, sizeof *numbers, compare_numbers) != NULL;
-}
-
 /* Leave the identities out of an open piece and write it back. */
 static ctm_status rewrite(ctm_store *store, piece *p, const int64_t *numbers, size_t count) {
   ctm__env *env = &store->env;
@@ -571,7 +563,7 @@ static ctm_status rewrite(ctm_store *store, piece *p, const int64_t *numbers, si
   size_t kept = 0;
   ctm_status status = CTM_OK;
   for (size_t i = 0; i < p->rows; i++) {
-    if (among(numbers, count, p->identity[i])) continue;
+    if (ctm__among(numbers, count, p->identity[i])) continue;
     p->identity[kept] = p->identity[i];
     p->order[kept] = p->order[i];
     if (p->ints != NULL) {
@@ -631,7 +623,7 @@ static ctm_status pieces_with(ctm_store *store, const int64_t *numbers, size_t c
       goto out;
     }
     CTM__TRY(read_ints(env, s, 2, (size_t)rows, CTM__SLAB_IDENTITY, &identity));
-    for (int64_t i = 0; i < rows && !has; i++) has = among(numbers, count, identity[i]);
+    for (int64_t i = 0; i < rows && !has; i++) has = ctm__among(numbers, count, identity[i]);
     ctm__free(env, identity);
     identity = NULL;
     if (!has) continue;
@@ -661,7 +653,7 @@ ctm_status ctm__customer_values_forget(ctm_store *store, const int64_t *identiti
   int64_t *sorted = ctm__alloc(env, count * sizeof *sorted);
   if (sorted == NULL) return CTM_NOMEM;
   memcpy(sorted, identities, count * sizeof *sorted);
-  qsort(sorted, count, sizeof *sorted, compare_numbers);
+  qsort(sorted, count, sizeof *sorted, ctm__compare_numbers);
   for (size_t i = 0; i < count; i++) {
     CTM__TRY(run_with(store, "DELETE FROM customer_attributes WHERE identity = ?1", sorted[i], doing));
     CTM__TRY(run_with(store, "DELETE FROM customer_segment WHERE identity = ?1", sorted[i], doing));
@@ -751,7 +743,7 @@ static ctm_status uncover(ctm_store *store, int64_t attribute, const int64_t *id
       if (below[i].sequence < sequences[k]) covered[under_count++] = identities[k];
     status = piece_open(env, s, &under);
     for (size_t k = 0; status == CTM_OK && k < under.rows && !meets; k++)
-      meets = among(covered, under_count, under.identity[k]);
+      meets = ctm__among(covered, under_count, under.identity[k]);
     if (meets) status = rewrite(store, &under, covered, under_count);
     piece_close(env, &under);
     if (status != CTM_OK) goto out;

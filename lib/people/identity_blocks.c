@@ -7,6 +7,7 @@
  * compaction merges small ones. Two entries may have the same kind and value, with two numbers, where two loads met:
  * those stand side by side in the order of their numbers, and never in two blocks of one generation. */
 #include "identity_blocks.h"
+#include "sorted.h"
 
 #include <stdlib.h>
 
@@ -1002,15 +1003,6 @@ out:
   return status;
 }
 
-static int compare_numbers(const void *a, const void *b) {
-  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-  return (x > y) - (x < y);
-}
-
-static bool among(const int64_t *numbers, size_t count, int64_t number) {
-  return bsearch(&number, numbers, count, sizeof *numbers, compare_numbers) != NULL;
-}
-
 /* Blocks, also of unpublished runs, that hold one of the numbers: (id, run, generation) each. */
 static ctm_status blocks_with(ctm__env *env, sqlite3 *db, const int64_t *numbers, size_t count,
                               ctm__number_list *found) {
@@ -1027,7 +1019,7 @@ static ctm_status blocks_with(ctm__env *env, sqlite3 *db, const int64_t *numbers
     while ((code = sqlite3_step(s)) == SQLITE_ROW) {
       CTM__TRY(block_open(env, s, 3, false, &b));
       for (size_t i = 0; i < b.entries; i++) {
-        if (!among(numbers, count, block_number(&b, i))) continue;
+        if (!ctm__among(numbers, count, block_number(&b, i))) continue;
         for (int k = 0; k < 3; k++) CTM__TRY(list_add(env, found, sqlite3_column_int64(s, k)));
         break;
       }
@@ -1064,7 +1056,7 @@ static ctm_status visit_named(ctm__env *env, cursor *c, const int64_t *numbers, 
   ctm_status status = CTM_OK;
   while (!c->end) {
     ctm__identity_entry entry = {c->kind, c->value, (uint32_t)c->length, c->number};
-    if (among(numbers, count, c->number)) CTM__TRY(visit(context, env, &entry));
+    if (ctm__among(numbers, count, c->number)) CTM__TRY(visit(context, env, &entry));
     CTM__TRY(cursor_next(env, c));
   }
 out:
@@ -1258,7 +1250,8 @@ static ctm_status rewrite_without(ctm_store *store, const int64_t *place, const 
   b.most = SIZE_MAX; /* it stays one */
   CTM__TRY(cursor_sql(env, store->db, one_block, false, place[0], 0, &c));
   while (!c.end) {
-    if (!among(numbers, count, c.number)) CTM__TRY(builder_add(&b, c.kind, c.kind_length, c.value, c.length, c.number));
+    if (!ctm__among(numbers, count, c.number))
+      CTM__TRY(builder_add(&b, c.kind, c.kind_length, c.value, c.length, c.number));
     CTM__TRY(cursor_next(env, &c));
   }
   CTM__TRY(builder_flush(&b));
@@ -1280,7 +1273,7 @@ ctm_status ctm__identities_forget(ctm_store *store, const int64_t *numbers, size
   int64_t *sorted = ctm__alloc(env, count * sizeof *sorted);
   if (sorted == NULL) return CTM_NOMEM;
   memcpy(sorted, numbers, count * sizeof *sorted);
-  qsort(sorted, count, sizeof *sorted, compare_numbers);
+  qsort(sorted, count, sizeof *sorted, ctm__compare_numbers);
   CTM__TRY(ctm__identity_numbers_keep(store)); /* a number is not given twice */
   CTM__TRY(ctm__prepare(store, "DELETE FROM identities WHERE number = ?1", &s));
   for (size_t i = 0; i < count; i++) {

@@ -143,11 +143,6 @@ out:
   return status;
 }
 
-static int compare_numbers(const void *a, const void *b) {
-  int64_t p = *(const int64_t *)a, q = *(const int64_t *)b;
-  return (p > q) - (p < q);
-}
-
 /* Customers with several identities: the range's, and those members of its customers that lie elsewhere. */
 static ctm_status read_linked(ctm__env *env, ctm__range_reader *reader, int64_t low, int64_t high, size_t group) {
   const ctm__who *who = reader->source.who;
@@ -161,7 +156,7 @@ static ctm_status read_linked(ctm__env *env, ctm__range_reader *reader, int64_t 
       reader->wanted = wanted;
       wanted[count++] = who->members[m];
     }
-  if (count > 1) qsort(reader->wanted, count, sizeof *reader->wanted, compare_numbers);
+  if (count > 1) qsort(reader->wanted, count, sizeof *reader->wanted, ctm__compare_numbers);
   while (below < count && reader->wanted[below] < low) below++;
   /* in the order of identities */
   if (below > 0) CTM__TRY(stage_wanted(env, reader, reader->wanted, below));

@@ -8,6 +8,7 @@
 #define CTM_RANGE_INNER_H
 
 #include "range.h"
+#include "sorted.h"
 
 enum { CTM__RANGE_SLACK = 8 }; /* items behind every array of rows, so that short copies may do more than they need */
 
@@ -224,15 +225,7 @@ static inline size_t ctm__range_first_slab(const ctm__run_place *run, int64_t id
 }
 /* The journal's first row of the identity or a later one. */
 static inline size_t ctm__range_journal_row(const ctm__journal *journal, int64_t identity) {
-  size_t low = 0, high = journal->chunk.rows;
-  while (low < high) {
-    size_t middle = (low + high) / 2;
-    if (journal->chunk.identity[middle] < identity)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low;
+  return ctm__first_from(journal->chunk.identity, journal->chunk.rows, identity);
 }
 
 #endif

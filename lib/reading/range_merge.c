@@ -261,19 +261,6 @@ ctm_status ctm__range_merge_lists(ctm__env *env, ctm__range_reader *reader, bool
 
 /* ---- identities of one customer ---------------------------------------------------------------------------------- */
 
-/* The first history of the identity or a later one, from `from` on. */
-static size_t history_of(const ctm__range_reader *reader, size_t from, int64_t identity) {
-  size_t low = from, high = reader->histories;
-  while (low < high) {
-    size_t middle = (low + high) / 2;
-    if (reader->customers[middle] < identity)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low;
-}
-
 static ctm_status add_stream(ctm__env *env, ctm__range_reader *reader, size_t history, size_t *count, uint64_t *rows) {
   GROW(env, reader, streams, streams_room, *count + 1);
   ctm__range_stream *s = reader->streams + *count;
@@ -287,7 +274,8 @@ static ctm_status add_stream(ctm__env *env, ctm__range_reader *reader, size_t hi
 
 ctm_status ctm__range_merge_linked(ctm__env *env, ctm__range_reader *reader, int64_t low, int64_t high) {
   const ctm__who *who = reader->source.who;
-  size_t history = history_of(reader, 0, low), end = history_of(reader, 0, high), group = 0, groups = who->group_count;
+  size_t history = ctm__first_from(reader->customers, reader->histories, low),
+         end = ctm__first_from(reader->customers, reader->histories, high), group = 0, groups = who->group_count;
   size_t made = 0, segments = 0;
   uint64_t rows = 0;
   outlet out = {&reader->linked, &segments, &reader->linked_room, 0};
@@ -303,7 +291,7 @@ ctm_status ctm__range_merge_linked(ctm__env *env, ctm__range_reader *reader, int
       int64_t root = who->roots[group];
       if (root == customer) status = add_stream(env, reader, history++, &streams, &own_rows);
       for (uint32_t m = who->starts[group]; m < who->starts[group + 1] && status == CTM_OK; m++) {
-        size_t at = history_of(reader, 0, who->members[m]);
+        size_t at = ctm__first_from(reader->customers, reader->histories, who->members[m]);
         if (at < reader->histories && reader->customers[at] == who->members[m])
           status = add_stream(env, reader, at, &streams, &own_rows);
       }

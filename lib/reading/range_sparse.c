@@ -235,18 +235,6 @@ ctm_status ctm__range_sparse_open(ctm__env *env, ctm__range_reader *reader, size
 
 /* ---- staging ----------------------------------------------------------------------------------------------------- */
 
-static size_t lower(const int64_t *identity, size_t count, int64_t least) {
-  size_t low = 0, high = count;
-  while (low < high) {
-    size_t middle = (low + high) / 2;
-    if (identity[middle] < least)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low;
-}
-
 static void copy_columns(ctm__range_reader *reader, size_t run, const ctm__range_kept *kept, size_t first, size_t n) {
   const ctm__run_place *run_place = reader->source.runs->run + run;
   size_t at = reader->staged;
@@ -274,7 +262,8 @@ ctm_status ctm__range_sparse_stage(ctm__env *env, ctm__range_reader *reader, siz
   if (kept->count == 0) return CTM_OK;
   const int64_t *identity = (const int64_t *)(const void *)kept->identity->data;
   const uint32_t *rows = (const uint32_t *)(const void *)kept->rows->data;
-  size_t first = lower(identity, kept->count, low), last = lower(identity, kept->count, high), n = last - first;
+  size_t first = ctm__first_from(identity, kept->count, low), last = ctm__first_from(identity, kept->count, high),
+         n = last - first;
   size_t at = reader->staged;
   if (n == 0) return CTM_OK;
   CTM__TRY(ctm__range_stage_room(env, reader, at + n));

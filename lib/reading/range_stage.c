@@ -136,28 +136,37 @@ static ctm_status stage_rows(ctm__env *env, ctm__range_reader *reader, size_t ru
   return ctm__range_decode_columns(env, reader, run, slab, first, last);
 }
 
+/* How a slab's rows come: not at all, those with a value from what is kept, or all. */
+typedef enum way { NONE, FEW, ALL } way;
+
+static ctm_status open_slab(ctm__env *env, ctm__range_reader *reader, size_t run, size_t slab, way *how) {
+  const ctm__slab_place *place = reader->source.runs->run[run].slabs + slab;
+  bool barren = false, few = false;
+  ctm_status status = CTM_OK;
+  *how = NONE;
+  if (outside(reader, place->min_time, place->max_time)) return CTM_OK;
+  if (reader->choosy) CTM__TRY(ctm__range_barren(env, reader, run, slab, &barren));
+  if (barren) return CTM_OK;
+  if (reader->sparse >= 0) CTM__TRY(ctm__range_sparse_open(env, reader, run, slab, &few));
+  *how = few ? FEW : ALL;
+  if (!few) status = ctm__range_open_slab(env, reader, run, slab);
+out:
+  return status;
+}
+
 static ctm_status stage_slab(ctm__env *env, ctm__range_reader *reader, size_t run, size_t slab, int64_t low,
                              int64_t high, ctm__range_list *list) {
   const ctm__slab_place *place = reader->source.runs->run[run].slabs + slab;
   ctm__slab *identities = &ctm__range_handles(reader, run)->slab;
   size_t first = 0, last = place->rows;
   ctm_status status = CTM_OK;
-  if (outside(reader, place->min_time, place->max_time)) return CTM_OK;
-  if (reader->choosy) {
-    bool barren;
-    CTM__TRY(ctm__range_barren(env, reader, run, slab, &barren));
-    if (barren) return CTM_OK;
+  way how;
+  CTM__TRY(open_slab(env, reader, run, slab, &how));
+  if (how == FEW) {
+    CTM__TRY(ctm__range_sparse_stage(env, reader, run, low, high, list));
+    reader->ids_used = list->first + list->count;
   }
-  if (reader->sparse >= 0) {
-    bool few;
-    CTM__TRY(ctm__range_sparse_open(env, reader, run, slab, &few));
-    if (few) {
-      CTM__TRY(ctm__range_sparse_stage(env, reader, run, low, high, list));
-      reader->ids_used = list->first + list->count;
-      return CTM_OK;
-    }
-  }
-  CTM__TRY(ctm__range_open_slab(env, reader, run, slab));
+  if (how != ALL) return CTM_OK;
   if (place->first_identity < low || place->last_identity >= high) {
     CTM__TRY(find_rows(env, place, identities, low, high, &first, &last));
     if (first == last) return CTM_OK;
@@ -232,20 +241,11 @@ static ctm_status stage_wanted_of_slab(ctm__env *env, ctm__range_reader *reader,
   const ctm__slab_place *place = reader->source.runs->run[run].slabs + slab;
   ctm_status status = CTM_OK;
   size_t found;
-  if (outside(reader, place->min_time, place->max_time)) return CTM_OK;
-  if (reader->choosy) {
-    bool barren;
-    CTM__TRY(ctm__range_barren(env, reader, run, slab, &barren));
-    if (barren) return CTM_OK;
-  }
-  if (reader->sparse >= 0) {
-    bool few;
-    CTM__TRY(ctm__range_sparse_open(env, reader, run, slab, &few));
-    for (size_t w = 0; few && w < count; w++)
-      CTM__TRY(ctm__range_sparse_stage(env, reader, run, wanted[w], wanted[w] + 1, list));
-    if (few) return CTM_OK;
-  }
-  CTM__TRY(ctm__range_open_slab(env, reader, run, slab));
+  way how;
+  CTM__TRY(open_slab(env, reader, run, slab, &how));
+  for (size_t w = 0; how == FEW && w < count; w++)
+    CTM__TRY(ctm__range_sparse_stage(env, reader, run, wanted[w], wanted[w] + 1, list));
+  if (how != ALL) return CTM_OK;
   CTM__TRY(find_wanted(env, reader, place, &ctm__range_handles(reader, run)->slab, wanted, count, list, &found));
   CTM__TRY(ctm__range_room_for_ids(env, reader, list->count + found + 1));
   const ctm__range_found *f = reader->found;

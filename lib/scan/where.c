@@ -1,6 +1,7 @@
 /* Conditions made ready: names bound to fields, literals to the fields' types, and whatever depends on one text alone
  * decided once for each entry of its dictionary. */
 #include "where.h"
+#include "sorted.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -790,11 +791,6 @@ out:
 /* ---- in -----------------------------------------------------------------------------------------------------------
  */
 
-static int by_int(const void *a, const void *b) {
-  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-  return (x > y) - (x < y);
-}
-
 static int by_real(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;
   return (x > y) - (x < y);
@@ -858,7 +854,7 @@ static ctm_status set_new(binder *b, const ctm__ast *ast, const ctm__field *f, s
   } else if (real) {
     qsort(node->reals, node->count, sizeof *node->reals, by_real);
   } else {
-    qsort(node->ints, node->count, sizeof *node->ints, by_int);
+    qsort(node->ints, node->count, sizeof *node->ints, ctm__compare_numbers);
     CTM__TRY(set_dense(b, node));
   }
   *out = node;

@@ -4,6 +4,7 @@
 #include "bulk_rows.h"
 #include "identity_blocks.h"
 #include "range.h"
+#include "sorted.h"
 
 enum { RANGE_ROWS = 65536, ROWS_OF_A_LOOKUP = 2048 /* that are read in the time that one identity takes to find */ };
 
@@ -392,11 +393,6 @@ ctm_status ctm__bulk_keyed_since(ctm__bulk *b, sqlite3 *db, int64_t after, bool 
   return status;
 }
 
-static int compare_numbers(const void *a, const void *b) {
-  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-  return (x > y) - (x < y);
-}
-
 /* Whom the rows of the journal speak of: others may have made identities that the load has under other numbers. */
 typedef struct meeting {
   const ctm__bulk *bulk;
@@ -408,7 +404,7 @@ typedef struct meeting {
 static ctm_status meet(void *context, ctm__env *env, const ctm__identity_entry *entry) {
   meeting *m = context;
   uint32_t local = ctm__bulk_person_find(&m->bulk->people, entry->kind, entry->value, entry->length);
-  const int64_t *at = bsearch(&entry->number, m->numbers, m->count, sizeof *at, compare_numbers);
+  const int64_t *at = bsearch(&entry->number, m->numbers, m->count, sizeof *at, ctm__compare_numbers);
   (void)env;
   if (local != 0 && at != NULL) m->own[at - m->numbers] = m->bulk->people.person[local].number;
   return CTM_OK;
@@ -457,7 +453,7 @@ static ctm_status clash_of(ctm__bulk *b, const meeting *m, ctm__range_reader *re
   if (touchpoint < 0) return CTM_OK;
   if (sqlite3_column_type(s, 0) != SQLITE_NULL) {
     int64_t number = sqlite3_column_int64(s, 0);
-    const int64_t *at = bsearch(&number, m->numbers, m->count, sizeof number, compare_numbers);
+    const int64_t *at = bsearch(&number, m->numbers, m->count, sizeof number, ctm__compare_numbers);
     identity = at != NULL ? m->own[at - m->numbers] : 0;
     if (identity == 0) return CTM_OK;
   }

@@ -2,11 +2,7 @@
 #include <stdlib.h>
 
 #include "compact.h"
-
-static int compare_times(const void *a, const void *b) {
-  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-  return (x > y) - (x < y);
-}
+#include "sorted.h"
 
 /* The newest window, which has no end yet, ends behind its latest row. */
 static ctm_status close_newest(ctm_store *store, int64_t low, int64_t high) {
@@ -66,7 +62,7 @@ ctm_status ctm__windows(ctm_store *store, int64_t **windows, size_t *count) {
   }
   list[n++] = INT64_MIN;
   list[n++] = INT64_MAX;
-  qsort(list, n, sizeof *list, compare_times);
+  qsort(list, n, sizeof *list, ctm__compare_numbers);
   for (size_t i = 0; i < n; i++)
     if (kept == 0 || list[i] != list[kept - 1]) list[kept++] = list[i];
   *windows = list;
