@@ -3,11 +3,17 @@
 #include "identity_blocks.h"
 
 typedef struct entry {
-  size_t at; /* of the value in `bytes` */
-  uint32_t length;
-  int32_t kind;
   int64_t number;
+  int32_t kind;
+  uint32_t length;
+  char value[];
 } entry;
+
+/* The hash lies beside the place: a look-up goes to one slot and, mostly, to one entry. */
+typedef struct slot {
+  uint32_t hash;
+  uint32_t at; /* of the entry in `words`, + 1; 0: free */
+} slot;
 
 typedef struct link {
   int64_t identity; /* 0: free */
@@ -19,17 +25,17 @@ struct ctm__identities {
   int64_t misses, known; /* looked for in the file; how many there are, -1: to be counted */
   int64_t last_number;   /* highest number given; -1: to be read */
   int64_t aliases;       /* has an identity several numbers? -1: to be read */
-  ctm__dictionary kinds;
-  entry *entries;
-  size_t count, capacity;
-  uint32_t *slots; /* entry + 1; 0 free */
-  size_t slot_count;
-  char *bytes;
-  size_t length, bytes_capacity;
+  ctm__dictionary kinds; /* the first is "id" */
+  slot *slots;
+  size_t count, slot_count;
+  uint64_t *words; /* entries, one behind the other */
+  size_t length, capacity;
   bool linked; /* `links` is filled */
   link *links; /* by hash of the identity; those that stand alone or are their customer's root are not there */
   size_t link_count, link_slots;
 };
+
+static const char default_kind[] = "id";
 
 /* Reading an identity with all others costs about a hundredth of looking it up alone. */
 enum { MISSES_BEFORE_LOADING = 64, SHARE_OF_MISSES = 128 };
@@ -47,9 +53,8 @@ void ctm__identities_clear(ctm_store *store) {
   if (c == NULL) return;
   ctm__dictionary_free(env, &c->kinds);
   memset(&c->kinds, 0, sizeof c->kinds);
-  ctm__free(env, c->entries);
   ctm__free(env, c->slots);
-  ctm__free(env, c->bytes);
+  ctm__free(env, c->words);
   ctm__free(env, c->links);
   memset(c, 0, sizeof *c);
   c->last_number = c->known = c->aliases = -1;
@@ -61,53 +66,67 @@ void ctm__identities_free(ctm_store *store) {
   store->identities = NULL;
 }
 
-static uint64_t hash_of(int32_t kind, const char *value, size_t length) {
-  return ctm__hash(value, length, ctm__mix((uint64_t)kind + 1));
+static uint32_t hash_of(int32_t kind, const char *value, size_t length) {
+  return (uint32_t)ctm__hash(value, length, ctm__mix((uint64_t)kind + 1));
 }
 
-static size_t slot_of(const struct ctm__identities *c, int32_t kind, const char *value, size_t length) {
-  size_t mask = c->slot_count - 1, slot = (size_t)hash_of(kind, value, length) & mask;
-  for (; c->slots[slot] != 0; slot = (slot + 1) & mask) {
-    const entry *e = &c->entries[c->slots[slot] - 1];
-    if (e->kind == kind && e->length == length && memcmp(c->bytes + e->at, value, length) == 0) break;
+static entry *entry_at(const struct ctm__identities *c, uint32_t at) {
+  return (entry *)(c->words + at - 1);
+}
+
+/* There is a free slot. */
+static slot *slot_of(const struct ctm__identities *c, uint32_t hash, int32_t kind, const char *value, size_t length) {
+  size_t mask = c->slot_count - 1, i = hash & mask;
+  for (; c->slots[i].at != 0; i = (i + 1) & mask) {
+    if (c->slots[i].hash != hash) continue;
+    const entry *e = entry_at(c, c->slots[i].at);
+    if (e->kind == kind && e->length == length && memcmp(e->value, value, length) == 0) break;
   }
-  return slot;
+  return &c->slots[i];
+}
+
+static ctm_status grow_slots(ctm__env *env, struct ctm__identities *c) {
+  size_t wanted = c->slot_count ? c->slot_count * 2 : 64;
+  slot *slots = ctm__calloc(env, wanted, sizeof *slots);
+  if (slots == NULL) return CTM_NOMEM;
+  for (size_t i = 0; i < c->slot_count; i++) {
+    size_t k = c->slots[i].hash & (wanted - 1);
+    if (c->slots[i].at == 0) continue;
+    while (slots[k].at != 0) k = (k + 1) & (wanted - 1);
+    slots[k] = c->slots[i];
+  }
+  ctm__free(env, c->slots);
+  c->slots = slots;
+  c->slot_count = wanted;
+  return CTM_OK;
 }
 
 static ctm_status keep(ctm__env *env, struct ctm__identities *c, const char *kind, const char *value, size_t length,
                        int64_t number) {
+  size_t needed = (sizeof(entry) + length + sizeof *c->words - 1) / sizeof *c->words;
   int32_t kind_code;
-  ctm_status status = ctm__dictionary_add(env, &c->kinds, kind, strlen(kind), &kind_code);
-  if (status != CTM_OK) return status;
-  if (c->count >= UINT32_MAX - 1 || length > UINT32_MAX)
+  ctm_status status = CTM_OK;
+  if (c->kinds.count == 0) CTM__TRY(ctm__dictionary_add(env, &c->kinds, default_kind, 2, &kind_code));
+  CTM__TRY(ctm__dictionary_add(env, &c->kinds, kind, strlen(kind), &kind_code));
+  if (length > UINT32_MAX || needed >= UINT32_MAX - c->length)
     return ctm__fail(env, CTM_UNSUPPORTED, "more identities than this version holds");
-  if (c->slot_count == 0 || c->count * 3 >= c->slot_count * 2) {
-    size_t wanted = c->slot_count ? c->slot_count * 2 : 64;
-    uint32_t *slots = ctm__calloc(env, wanted, sizeof *slots);
-    if (slots == NULL) return CTM_NOMEM;
-    for (size_t i = 0; i < c->count; i++) {
-      const entry *e = &c->entries[i];
-      size_t slot = (size_t)hash_of(e->kind, c->bytes + e->at, e->length) & (wanted - 1);
-      while (slots[slot] != 0) slot = (slot + 1) & (wanted - 1);
-      slots[slot] = (uint32_t)i + 1;
-    }
-    ctm__free(env, c->slots);
-    c->slots = slots;
-    c->slot_count = wanted;
-  }
-  entry *entries = ctm__grow(env, c->entries, &c->capacity, c->count + 1, sizeof *entries);
-  if (entries == NULL) return CTM_NOMEM;
-  c->entries = entries;
-  char *bytes = ctm__grow(env, c->bytes, &c->bytes_capacity, c->length + length + 1, 1);
-  if (bytes == NULL) return CTM_NOMEM;
-  c->bytes = bytes;
-  size_t slot = slot_of(c, kind_code, value, length);
-  if (c->slots[slot] != 0) return CTM_OK;
-  memcpy(bytes + c->length, value, length);
-  entries[c->count] = (entry){c->length, (uint32_t)length, kind_code, number};
-  c->length += length;
-  c->slots[slot] = (uint32_t)++c->count;
-  return CTM_OK;
+  if (c->slot_count == 0 || c->count * 3 >= c->slot_count * 2) CTM__TRY(grow_slots(env, c));
+  uint64_t *words = ctm__grow(env, c->words, &c->capacity, c->length + needed, sizeof *words);
+  if (words == NULL) return CTM_NOMEM;
+  c->words = words;
+  uint32_t hash = hash_of(kind_code, value, length);
+  slot *place = slot_of(c, hash, kind_code, value, length);
+  if (place->at != 0) return CTM_OK;
+  *place = (slot){hash, (uint32_t)c->length + 1};
+  entry *e = entry_at(c, place->at);
+  e->number = number;
+  e->kind = kind_code;
+  e->length = (uint32_t)length;
+  memcpy(e->value, value, length);
+  c->length += needed;
+  c->count++;
+out:
+  return status;
 }
 
 static ctm_status keep_entry(void *store, ctm__env *env, const ctm__identity_entry *e) {
@@ -175,11 +194,11 @@ out:
 
 static bool cached(const struct ctm__identities *c, const char *kind, const char *value, size_t length,
                    int64_t *number) {
-  int32_t kind_code = ctm__dictionary_find(&c->kinds, kind, strlen(kind));
+  int32_t kind_code = kind == default_kind ? 0 : ctm__dictionary_find(&c->kinds, kind, strlen(kind));
   if (kind_code < 0 || c->slot_count == 0) return false;
-  size_t slot = slot_of(c, kind_code, value, length);
-  if (c->slots[slot] == 0) return false;
-  *number = c->entries[c->slots[slot] - 1].number;
+  const slot *s = slot_of(c, hash_of(kind_code, value, length), kind_code, value, length);
+  if (s->at == 0) return false;
+  *number = entry_at(c, s->at)->number;
   return true;
 }
 
@@ -216,7 +235,7 @@ ctm_status ctm__identity(ctm_store *store, const char *kind, const char *value, 
   sqlite3_stmt *statement;
   ctm_status status = CTM_OK;
   *number = 0;
-  if (kind == NULL) kind = "id";
+  if (kind == NULL) kind = default_kind;
   if (cached(c, kind, value, length, number)) return CTM_OK;
   if (!c->complete) {
     CTM__TRY(load_when_cheaper(store));
@@ -304,9 +323,9 @@ out:
  * identity_history has every change. */
 
 static size_t link_slot(const struct ctm__identities *c, int64_t identity) {
-  size_t mask = c->link_slots - 1, slot = (size_t)ctm__mix((uint64_t)identity) & mask;
-  while (c->links[slot].identity != 0 && c->links[slot].identity != identity) slot = (slot + 1) & mask;
-  return slot;
+  size_t mask = c->link_slots - 1, at = (size_t)ctm__mix((uint64_t)identity) & mask;
+  while (c->links[at].identity != 0 && c->links[at].identity != identity) at = (at + 1) & mask;
+  return at;
 }
 
 static ctm_status set_customer(ctm__env *env, struct ctm__identities *c, int64_t identity, int64_t customer) {
