@@ -393,11 +393,12 @@ static ctm_status run_link(world *w) {
   return ctm_record(w->store, &row);
 }
 
-/* Rows of a recorder: a failed one takes back what was not yet committed, so begin from the first again. */
+/* Rows of a recorder: a failed one takes back what was not yet committed, so begin from the first again. They
+ * are more than are written at once. */
 static ctm_status run_recorder(world *w) {
   ctm_recorder *recorder = NULL;
   ctm_status status = ctm_recorder_new(w->store, &recorder);
-  for (int i = 0; i < 5 && status == CTM_OK; i++) {
+  for (int i = 0; i < 18 && status == CTM_OK; i++) {
     world_row r;
     world_make(&r, 90 + i / 2, i);
     status = ctm_recorder_add(recorder, &r.row);

@@ -153,6 +153,7 @@ static ctm_status has_answers(ctm_store *store, int32_t code, bool *answers) {
   if (store->engine == NULL) return CTM_OK; /* a load's catalogue: the store's own is asked when it is published */
   CTM__TRY(settled_answers(store, code, answers));
   if (*answers) return CTM_OK;
+  CTM__TRY(ctm__journal_flush(store));
   CTM__TRY(
       ctm__prepare(store, "SELECT 1 FROM interactions WHERE survey = ?1 AND score IS NOT NULL LIMIT 1", &statement));
   CTM__TRY(ctm__bind_int(store, statement, 1, code));

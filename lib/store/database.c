@@ -241,6 +241,7 @@ ctm_status ctm__write_begin(ctm_store *store, bool catalogue_only) {
 
 ctm_status ctm__write_commit(ctm_store *store) {
   ctm_status status;
+  CTM__TRY(ctm__journal_flush(store));
   if (store->catalogue_changed)
     CTM__TRY(step_sql(store,
                       "INSERT INTO meta(key, value) VALUES ('catalogue_version', 1) "
@@ -260,6 +261,7 @@ out:
 void ctm__write_rollback(ctm_store *store) {
   ctm_error kept = store->env.error;
   if (!store->writing) return;
+  ctm__pending_clear(store);
   roll_back(store, store->db);
   store->writing = false;
   ctm__forget(store);

@@ -192,9 +192,11 @@ out:
   return status;
 }
 
-/* Names that have to be made are made under a savepoint, so that a row that fails leaves none behind. */
+/* Names that have to be made are made under a savepoint, so that a row that fails leaves none behind. Rows before it
+ * are none of its business: what is written under the savepoint may be taken back. */
 static ctm_status savepoint_begin(ctm_store *store) {
-  return ctm__sql(store, "SAVEPOINT names");
+  ctm_status status = ctm__journal_flush(store);
+  return status == CTM_OK ? ctm__sql(store, "SAVEPOINT names") : status;
 }
 
 static ctm_status savepoint_end(ctm_store *store, bool changed_before, ctm_status status) {
@@ -305,11 +307,14 @@ out:
 ctm_status ctm__journal_duplicate(ctm_store *store, int64_t identity, int64_t time, int32_t touchpoint, int64_t key,
                                   bool *found) {
   sqlite3_stmt *statement;
-  ctm_status status = ctm__prepare(store,
-                                   "SELECT 1 FROM interactions WHERE coalesce(identity, 0) = ?1 AND time = ?2"
-                                   " AND touchpoint = ?3 AND key = ?4 AND key IS NOT NULL",
-                                   &statement);
+  ctm_status status;
   int code;
+  *found = ctm__pending_has_key(store, identity, time, touchpoint, key);
+  if (*found) return CTM_OK;
+  status = ctm__prepare(store,
+                        "SELECT 1 FROM interactions WHERE coalesce(identity, 0) = ?1 AND time = ?2"
+                        " AND touchpoint = ?3 AND key = ?4 AND key IS NOT NULL",
+                        &statement);
   if (status != CTM_OK) return status;
   sqlite3_bind_int64(statement, 1, identity);
   sqlite3_bind_int64(statement, 2, time);
@@ -320,64 +325,6 @@ ctm_status ctm__journal_duplicate(ctm_store *store, int64_t identity, int64_t ti
   if (code != SQLITE_ROW && code != SQLITE_DONE)
     status = ctm__sqlite_fail(&store->env, store->db, code, "looking for a duplicate");
   sqlite3_reset(statement);
-  return status;
-}
-
-static void bind_code(sqlite3_stmt *statement, int at, int32_t code) {
-  if (code >= 0)
-    sqlite3_bind_int(statement, at, code);
-  else
-    sqlite3_bind_null(statement, at);
-}
-
-static void bind_real(sqlite3_stmt *statement, int at, double value) {
-  if (!isnan(value))
-    sqlite3_bind_double(statement, at, value);
-  else
-    sqlite3_bind_null(statement, at);
-}
-
-ctm_status ctm__journal_insert(ctm_store *store, const ctm__journal_row *row) {
-  sqlite3_stmt *statement;
-  int64_t sequence;
-  ctm_status status;
-  CTM__TRY(ctm__prepare(store,
-                        "INSERT INTO interactions(identity, time, touchpoint, channel, value, survey, score, about,"
-                        " case_id, key, load, flags, attributes, seq)"
-                        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
-                        &statement));
-  CTM__TRY(ctm__sequence_next(store, &sequence));
-  sqlite3_bind_int64(statement, 14, sequence);
-  if (row->identity > 0)
-    sqlite3_bind_int64(statement, 1, row->identity);
-  else
-    sqlite3_bind_null(statement, 1);
-  sqlite3_bind_int64(statement, 2, row->time);
-  sqlite3_bind_int(statement, 3, row->touchpoint);
-  bind_code(statement, 4, row->channel);
-  bind_real(statement, 5, row->value);
-  bind_code(statement, 6, row->survey);
-  bind_real(statement, 7, row->score);
-  bind_code(statement, 8, row->about);
-  sqlite3_bind_text(statement, 9, row->case_id, -1, SQLITE_STATIC);
-  if (row->has_key)
-    sqlite3_bind_int64(statement, 10, row->key);
-  else
-    sqlite3_bind_null(statement, 10);
-  sqlite3_bind_int64(statement, 11, row->load);
-  sqlite3_bind_int(statement, 12, row->date_only ? 1 : 0);
-  if (row->attributes_length > 0)
-    sqlite3_bind_blob64(statement, 13, row->attributes, row->attributes_length, SQLITE_STATIC);
-  else
-    sqlite3_bind_null(statement, 13);
-  CTM__TRY(ctm__run(store, statement, "recording an interaction"));
-  if (row->text != NULL && row->text[0] != '\0') {
-    CTM__TRY(ctm__prepare(store, "INSERT INTO texts(seq, text) VALUES (?1, ?2)", &statement));
-    sqlite3_bind_int64(statement, 1, sequence);
-    sqlite3_bind_text(statement, 2, row->text, -1, SQLITE_STATIC);
-    CTM__TRY(ctm__run(store, statement, "recording a text"));
-  }
-out:
   return status;
 }
 

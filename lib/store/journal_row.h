@@ -43,8 +43,12 @@ typedef struct ctm__journal_row {
   const uint8_t *attributes; /* by ctm__attribute_write */
   size_t attributes_length;
 } ctm__journal_row;
+/* Inside a write transaction. The row is put down in memory; with others it is written when there are many, or when the
+ * transaction is committed. */
 ctm_status ctm__journal_insert(ctm_store *store, const ctm__journal_row *row);
-/* Is there an interaction with this key in the journal? */
+/* Is there a row put down that has this key? */
+bool ctm__pending_has_key(const ctm_store *store, int64_t identity, int64_t time, int32_t touchpoint, int64_t key);
+/* Is there an interaction with this key in the journal? Rows put down count. */
 ctm_status ctm__journal_duplicate(ctm_store *store, int64_t identity, int64_t time, int32_t touchpoint, int64_t key,
                                   bool *found);
 

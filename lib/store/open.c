@@ -236,6 +236,7 @@ static void free_store(ctm_store *store, bool inherited) {
   ctm__snapshot_drop(store->snapshot);
   ctm__frame_release(store);
   ctm__writer_free(&env, &store->scratch);
+  ctm__pending_free(store);
   ctm__free(&env, store->path);
   ctm__free(&env, store->vfs);
   ctm__free(&env, store->time_zone_path);

@@ -51,6 +51,7 @@ struct ctm_store {
   int64_t snapshot_generation, snapshot_data_version;  /* what `snapshot` was taken at */
   int64_t count, count_generation, count_data_version; /* ctm_count's last answer; generation -1: none */
   ctm__writer scratch;                                 /* attributes being encoded */
+  struct ctm__pending *pending;                        /* rows not yet in the journal's table; NULL: none were */
   int64_t attribute_sequence;                          /* of the last customer attribute set; -1: to be read */
   struct ctm__settled_keys *settled_keys;              /* how keys in runs are looked for; NULL: not yet */
   int64_t sequence;                                    /* of the last interaction; -1: to be read */
@@ -169,6 +170,11 @@ typedef struct ctm__row_extra {
 } ctm__row_extra;
 ctm_status ctm__journal_add(ctm_store *store, const ctm_interaction *row, const ctm__row_extra *extra /* or NULL */,
                             bool *duplicate /* or NULL */);
+/* Rows of the transaction that are put down in memory are written: before anything reads the table `interactions`
+ * inside it. Where this fails, the transaction has to be rolled back. */
+ctm_status ctm__journal_flush(ctm_store *store);
+void ctm__pending_clear(ctm_store *store); /* they are given up */
+void ctm__pending_free(ctm_store *store);
 /* Is an interaction with this key in a run, or anywhere under another number of the identity? Inside a transaction. */
 ctm_status ctm__settled_duplicate(ctm_store *store, int64_t identity, int64_t time, int32_t touchpoint, int64_t key,
                                   bool *found);
