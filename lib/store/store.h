@@ -27,8 +27,9 @@ struct ctm_store {
   ctm__mutex *mutex;   /* the engine's */
   ctm__engine *engine; /* of columns in slabs; outlives the store where a result needs it */
   ctm__sizes sizes;
-  pid_t process; /* that opened it: another one is a fork */
-  char *path;    /* NULL: memory */
+  pid_t process;                        /* that opened it: another one is a fork */
+  const volatile uint8_t *process_mark; /* 0 after a fork; NULL: the process has to be asked for */
+  char *path;                           /* NULL: memory */
   char *time_zone_path;
   uint32_t flags;
   bool is_frame; /* interactions live in `frame`, not in the journal */
