@@ -103,6 +103,7 @@ typedef struct builder {
   int64_t *identity, *time, *sequence;
   column *columns; /* without their dictionaries, which are the image's */
   image *image;
+  ctm_status status; /* of a row that could not be taken */
 } builder;
 
 static ctm_status tell(builder *b, const char *stage, size_t done, size_t total) {
@@ -153,17 +154,20 @@ static ctm_status set_text(builder *b, size_t number, const char *text, size_t l
   return status == CTM_OK ? set_code(b, number, code) : status;
 }
 
-/* Text of a statement's column: NULL only where memory is short. */
-static ctm_status set_column_text(builder *b, size_t number, sqlite3_stmt *s, int at) {
-  const char *text = (const char *)sqlite3_column_text(s, at);
+/* SQLite gives NULL only where memory is short. */
+static ctm_status set_text_read(builder *b, size_t number, const char *text, int length) {
   if (text == NULL) return ctm__fail(b->env, CTM_NOMEM, "out of memory reading an interaction");
-  return set_text(b, number, text, (size_t)sqlite3_column_bytes(s, at));
+  return set_text(b, number, text, (size_t)length);
+}
+
+static bool is_null(sqlite3_value *value) {
+  return sqlite3_value_type(value) == SQLITE_NULL;
 }
 
 /* A code in a column of the journal; -1 for NULL, -2 out of range. */
-static int32_t code_at(sqlite3_stmt *s, int at, int32_t count) {
-  if (sqlite3_column_type(s, at) == SQLITE_NULL) return -1;
-  int64_t code = sqlite3_column_int64(s, at);
+static int32_t code_of(sqlite3_value *value, int32_t count) {
+  if (is_null(value)) return -1;
+  int64_t code = sqlite3_value_int64(value);
   return code >= 0 && code < count ? (int32_t)code : -2;
 }
 
@@ -195,76 +199,116 @@ out:
   return status;
 }
 
-static ctm_status read_row(builder *b, sqlite3_stmt *s) {
+/* In the order of the statement below. */
+enum {
+  SEQUENCE,
+  IDENTITY,
+  TIME,
+  TOUCHPOINT,
+  CHANNEL,
+  VALUE,
+  SURVEY,
+  SCORE,
+  ABOUT,
+  CASE,
+  KEY,
+  LOAD,
+  FLAGS,
+  ATTRIBUTES,
+  BUILDER, /* whom the row is for */
+  ARGUMENTS
+};
+
+static ctm_status read_row(builder *b, sqlite3_value **v) {
   const ctm__catalogue *k = b->catalogue;
   size_t i = b->rows;
-  int64_t sequence = sqlite3_column_int64(s, 0);
-  int64_t identity = sqlite3_column_int64(s, 1);
+  int64_t sequence = sqlite3_value_int64(v[SEQUENCE]);
+  int64_t identity = sqlite3_value_int64(v[IDENTITY]);
   int32_t touchpoint, channel, survey, about;
   ctm_status status = CTM_OK;
   if (identity < 0 || identity >= INT32_MAX) return damaged(b, sequence, "its identity does not exist");
   b->sequence[i] = sequence;
   b->identity[i] = identity;
-  b->time[i] = sqlite3_column_int64(s, 2);
+  b->time[i] = sqlite3_value_int64(v[TIME]);
   if (b->time[i] < CTM__TIME_MIN || b->time[i] > CTM__TIME_MAX)
     return damaged(b, sequence, "its time lies outside the years 1 to 9999");
-  touchpoint = code_at(s, 3, k->touchpoints.count);
+  touchpoint = code_of(v[TOUCHPOINT], k->touchpoints.count);
   if (touchpoint < 0) return damaged(b, sequence, "its touchpoint does not exist");
   CTM__TRY(set_code(b, CTM__COLUMN_TOUCHPOINT, touchpoint));
-  channel = code_at(s, 4, k->channels.count);
-  survey = code_at(s, 6, k->surveys.count);
-  about = code_at(s, 8, k->touchpoints.count);
+  channel = code_of(v[CHANNEL], k->channels.count);
+  survey = code_of(v[SURVEY], k->surveys.count);
+  about = code_of(v[ABOUT], k->touchpoints.count);
   if (channel == -2 || survey == -2 || about == -2)
     return damaged(b, sequence, "it names what is not in the catalogue");
   if (channel >= 0) CTM__TRY(set_code(b, CTM__COLUMN_CHANNEL, channel));
-  if (sqlite3_column_type(s, 5) != SQLITE_NULL) CTM__TRY(set_real(b, CTM__COLUMN_VALUE, sqlite3_column_double(s, 5)));
-  if (sqlite3_column_type(s, 7) != SQLITE_NULL) {
+  if (!is_null(v[VALUE])) CTM__TRY(set_real(b, CTM__COLUMN_VALUE, sqlite3_value_double(v[VALUE])));
+  if (!is_null(v[SCORE])) {
     if (survey < 0) return damaged(b, sequence, "its score belongs to no survey");
-    CTM__TRY(set_real(b, CTM__COLUMN_SCORE, sqlite3_column_double(s, 7)));
+    CTM__TRY(set_real(b, CTM__COLUMN_SCORE, sqlite3_value_double(v[SCORE])));
     CTM__TRY(set_code(b, CTM__COLUMN_SURVEY, survey));
   }
   if (about >= 0) CTM__TRY(set_code(b, CTM__COLUMN_ABOUT, about));
-  if (sqlite3_column_type(s, 9) != SQLITE_NULL) CTM__TRY(set_column_text(b, CTM__COLUMN_CASE, s, 9));
-  if (sqlite3_column_type(s, 10) != SQLITE_NULL) {
-    CTM__TRY(set_int(b, CTM__COLUMN_KEY, sqlite3_column_int64(s, 10)));
+  if (!is_null(v[CASE])) {
+    const char *text = (const char *)sqlite3_value_text(v[CASE]); /* before its length, which it may change */
+    CTM__TRY(set_text_read(b, CTM__COLUMN_CASE, text, sqlite3_value_bytes(v[CASE])));
+  }
+  if (!is_null(v[KEY])) {
+    CTM__TRY(set_int(b, CTM__COLUMN_KEY, sqlite3_value_int64(v[KEY])));
     b->image->journal.keyed = true;
   }
-  if (sqlite3_column_int64(s, 11) != 0) CTM__TRY(set_int(b, CTM__COLUMN_LOAD, sqlite3_column_int64(s, 11)));
-  if (sqlite3_column_int64(s, 12) != 0) {
-    CTM__TRY(set_int(b, CTM__COLUMN_FLAGS, sqlite3_column_int64(s, 12)));
-    if (sqlite3_column_int64(s, 12) & 1) b->image->journal.date_only = true;
+  if (sqlite3_value_int64(v[LOAD]) != 0) CTM__TRY(set_int(b, CTM__COLUMN_LOAD, sqlite3_value_int64(v[LOAD])));
+  if (sqlite3_value_int64(v[FLAGS]) != 0) {
+    CTM__TRY(set_int(b, CTM__COLUMN_FLAGS, sqlite3_value_int64(v[FLAGS])));
+    if (sqlite3_value_int64(v[FLAGS]) & 1) b->image->journal.date_only = true;
   }
-  if (sqlite3_column_type(s, 13) != SQLITE_NULL) {
-    const void *bytes = sqlite3_column_blob(s, 13);
-    status = read_attributes(b, bytes, (size_t)sqlite3_column_bytes(s, 13));
+  if (!is_null(v[ATTRIBUTES])) {
+    const void *bytes = sqlite3_value_blob(v[ATTRIBUTES]);
+    status = read_attributes(b, bytes, (size_t)sqlite3_value_bytes(v[ATTRIBUTES]));
     if (status == CTM_CORRUPT) ctm__fail_prefix(b->env, "interaction %lld: ", (long long)sequence);
   }
 out:
   return status;
 }
 
+/* Called by SQLite for every row, in place of its handing them out: that takes twice the time. There is no answer, so
+ * that none is handed out. */
+static const char reading[] = "a journal being read";
+
+static void take_row(sqlite3_context *out, int count, sqlite3_value **values) {
+  builder *b = count == ARGUMENTS ? sqlite3_value_pointer(values[BUILDER], reading) : NULL;
+  if (b == NULL) {
+    sqlite3_result_error(out, "ctm_take_row is for libctm itself", -1);
+    return;
+  }
+  if (b->rows >= b->room)
+    b->status = ctm__fail(b->env, CTM_CORRUPT, "the journal has more rows than it counts");
+  else
+    b->status = read_row(b, values);
+  if (b->status == CTM_OK && ++b->rows % PROGRESS_ROWS == 0) b->status = tell(b, "read", b->rows, b->room);
+  if (b->status != CTM_OK) sqlite3_result_error_code(out, SQLITE_ABORT);
+}
+
+int ctm__journal_functions(sqlite3 *db) {
+  return sqlite3_create_function_v2(db, "ctm_take_row", ARGUMENTS, SQLITE_UTF8 | SQLITE_DIRECTONLY, NULL, take_row,
+                                    NULL, NULL, NULL);
+}
+
 static ctm_status read_rows(builder *b) {
   sqlite3_stmt *s = NULL;
   ctm_status status = CTM_OK;
-  int code = sqlite3_prepare_v2(b->db,
-                                "SELECT seq, identity, time, touchpoint, channel, value, survey, score, about, case_id,"
-                                " key, load, flags, attributes FROM interactions WHERE seq > ?1 AND seq <= ?2"
-                                " ORDER BY seq",
-                                -1, &s, NULL);
+  int code = sqlite3_prepare_v2(
+      b->db,
+      "SELECT NULL FROM interactions WHERE seq > ?1 AND seq <= ?2 AND ctm_take_row(seq, identity, time, touchpoint,"
+      " channel, value, survey, score, about, case_id, key, load, flags, attributes, ?3) ORDER BY seq",
+      -1, &s, NULL);
   if (code == SQLITE_OK) {
     sqlite3_bind_int64(s, 1, b->after);
     sqlite3_bind_int64(s, 2, b->last);
-    while ((code = sqlite3_step(s)) == SQLITE_ROW) {
-      if (b->rows >= b->room) {
-        status = ctm__fail(b->env, CTM_CORRUPT, "the journal has more rows than it counts");
-        goto out;
-      }
-      CTM__TRY(read_row(b, s));
-      if (++b->rows % PROGRESS_ROWS == 0) CTM__TRY(tell(b, "read", b->rows, b->room));
-    }
+    code = sqlite3_bind_pointer(s, 3, b, reading, NULL);
+    if (code == SQLITE_OK) code = sqlite3_step(s);
   }
-  if (code != SQLITE_DONE) status = ctm__sqlite_fail(b->env, b->db, code, "reading interactions");
-out:
+  status = b->status;
+  if (status == CTM_OK && code != SQLITE_DONE) status = ctm__sqlite_fail(b->env, b->db, code, "reading interactions");
   sqlite3_finalize(s);
   return status;
 }
@@ -287,7 +331,8 @@ static ctm_status read_texts(builder *b) {
         goto out;
       }
       b->rows = row; /* where set_… writes */
-      CTM__TRY(set_column_text(b, CTM__COLUMN_TEXT, s, 1));
+      const char *text = (const char *)sqlite3_column_text(s, 1);
+      CTM__TRY(set_text_read(b, CTM__COLUMN_TEXT, text, sqlite3_column_bytes(s, 1)));
     }
   }
   if (code != SQLITE_DONE) status = ctm__sqlite_fail(b->env, b->db, code, "reading texts");

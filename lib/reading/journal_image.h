@@ -21,6 +21,8 @@ typedef struct ctm__journal {
   void *owner; /* private */
 } ctm__journal;
 
+/* What reading needs of a connection, once; SQLite's code. */
+int ctm__journal_functions(sqlite3 *db);
 /* All rows with sequence <= last (INT64_MAX: all), inside a read transaction. `before` (may be NULL): an earlier image
  * of the same journal, whose rows need not be read again when they are still there. Texts are columns too (TEXT). */
 ctm_status ctm__journal_read(ctm__env *env, sqlite3 *db, const ctm__catalogue *catalogue, int64_t last,

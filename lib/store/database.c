@@ -1,6 +1,7 @@
 /* The connection to SQLite: errors, statements, transactions. */
 #include <stdio.h>
 
+#include "journal_image.h"
 #include "store.h"
 
 struct ctm__statements {
@@ -305,6 +306,7 @@ int ctm__connect_to(ctm__env *env, const char *path, const char *vfs, int32_t bu
   }
   ctm__text_free(env, &uri);
   if (code == SQLITE_OK) code = sqlite3_busy_timeout(*db, busy_timeout_ms);
+  if (code == SQLITE_OK) code = ctm__journal_functions(*db);
   return code;
 }
 
