@@ -59,10 +59,12 @@ static void try_batch(uint64_t seed) {
   ck_assert(r.plain);
   ck_assert_uint_le(ctm__bits_words(rows, r.steps), CTM__COUNT(words));
   ctm__bits_pack(bytes, rows, r.steps, words);
+  bool packed = true;
   for (size_t row = 0; row < rows + 64; row++)
     for (int32_t s = 0; s < r.steps; s++)
-      ck_assert((words[row / 64 * (size_t)r.steps + (size_t)s] >> (row % 64) & 1) ==
-                (row < rows && (bytes[row] >> s & 1)));
+      packed &=
+          (words[row / 64 * (size_t)r.steps + (size_t)s] >> (row % 64) & 1) == (row < rows && (bytes[row] >> s & 1));
+  ck_assert(packed);
   for (size_t first = 0, count; first < rows; first += count) {
     ctm__chain found, expected;
     count = 1 + below(&state, CTM__BITS_ROWS);

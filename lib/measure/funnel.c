@@ -6,6 +6,7 @@
 
 #include "chain_bits.h"
 #include "intervals.h"
+#include "numbers.h"
 #include "query.h"
 
 /* ---- options ------------------------------------------------------------------------------------------------------
@@ -202,19 +203,14 @@ void ctm__funnel_unbind(ctm__env *env, ctm__bound *bound) {
 /* ---- sums ---------------------------------------------------------------------------------------------------------
  */
 
-typedef struct numbers {
-  int64_t *items;
-  size_t count, capacity;
-} numbers;
-
 /* One group at one step. */
 typedef struct cell {
   int64_t customers;          /* reached the step */
   int64_t last;               /* got just here */
   int64_t open;               /* of those, without any limit of time */
   uint64_t sum_low, sum_high; /* of the µs from the step before: 128 bits */
-  numbers took;               /* those µs, when quantiles are asked for */
-  numbers deadlines;          /* of `last`: those that the as_of known so far leaves open */
+  ctm__numbers took;          /* those µs, when quantiles are asked for */
+  ctm__numbers deadlines;     /* of `last`: those that the as_of known so far leaves open */
 } cell;
 
 typedef struct sums {
@@ -261,8 +257,8 @@ void ctm__funnel_end(ctm__env *env, void *of) {
   sums *s = of;
   if (s == NULL) return;
   for (size_t i = 0; i < s->groups * (size_t)s->steps; i++) {
-    ctm__free(env, s->cells[i].took.items);
-    ctm__free(env, s->cells[i].deadlines.items);
+    ctm__numbers_free(env, &s->cells[i].took);
+    ctm__numbers_free(env, &s->cells[i].deadlines);
   }
   ctm__free(env, s->cells);
   for (int32_t i = 0; i < CTM__MOST_STEPS; i++) ctm__free(env, s->names[i]);
@@ -294,16 +290,6 @@ static ctm_status room_for_groups(ctm__env *env, sums *s, size_t groups) {
   memset(cells + s->groups * steps, 0, (room - s->groups) * steps * sizeof *cells);
   s->cells = cells;
   s->groups = room;
-  return CTM_OK;
-}
-
-static inline ctm_status number_add(ctm__env *env, numbers *n, int64_t number) {
-  if (CTM__UNLIKELY(n->count == n->capacity)) {
-    int64_t *items = ctm__grow(env, n->items, &n->capacity, n->count + 1, sizeof *items);
-    if (items == NULL) return CTM_NOMEM;
-    n->items = items;
-  }
-  n->items[n->count++] = number;
   return CTM_OK;
 }
 
@@ -359,14 +345,14 @@ static inline ctm_status count_chain(ctm__env *env, const ctm__bound *bound, ctm
     cells[s].customers++;
     cells[s].sum_low += took;
     cells[s].sum_high += cells[s].sum_low < took;
-    if (to->keep_took) CTM__TRY(number_add(env, &cells[s].took, (int64_t)took));
+    if (to->keep_took) CTM__TRY(ctm__numbers_add(env, &cells[s].took, (int64_t)took));
   }
   cells[level - 1].last++;
   if (level < to->steps) {
     if (chain->deadline > CTM__TIME_MAX)
       cells[level - 1].open++;
     else if (chain->deadline > bound->as_of)
-      CTM__TRY(number_add(env, &cells[level - 1].deadlines, chain->deadline));
+      CTM__TRY(ctm__numbers_add(env, &cells[level - 1].deadlines, chain->deadline));
   }
   if (CTM__UNLIKELY(worker->members != NULL))
     for (int32_t s = 0; s < level; s++)
@@ -554,14 +540,6 @@ ctm_status ctm__funnel_learn(ctm__env *env, const ctm__bound *bound, void *into)
   return agree(env, bound->query, into, p->rules.steps, p->names, p->version, p->version, p->known, p->known_count);
 }
 
-static ctm_status numbers_merge(ctm__env *env, numbers *to, const numbers *from) {
-  if (from->count == 0) return CTM_OK;
-  if (room(env, &to->items, &to->capacity, to->count + from->count, sizeof *to->items) != CTM_OK) return CTM_NOMEM;
-  memcpy(to->items + to->count, from->items, from->count * sizeof *to->items);
-  to->count += from->count;
-  return CTM_OK;
-}
-
 ctm_status ctm__funnel_merge(ctm__env *env, const ctm__query *query, void *into, const void *of, const int32_t *map,
                              int32_t from_groups) {
   sums *to = into;
@@ -577,8 +555,8 @@ ctm_status ctm__funnel_merge(ctm__env *env, const ctm__query *query, void *into,
     for (size_t s = 0; s < steps; s++) {
       cell *t = &to->cells[(size_t)map[g] * steps + s];
       const cell *f = &from->cells[g * steps + s];
-      CTM__TRY(numbers_merge(env, &t->took, &f->took));
-      CTM__TRY(numbers_merge(env, &t->deadlines, &f->deadlines));
+      CTM__TRY(ctm__numbers_merge(env, &t->took, &f->took));
+      CTM__TRY(ctm__numbers_merge(env, &t->deadlines, &f->deadlines));
       t->customers += f->customers;
       t->last += f->last;
       t->open += f->open;
@@ -586,14 +564,6 @@ ctm_status ctm__funnel_merge(ctm__env *env, const ctm__query *query, void *into,
       t->sum_high += f->sum_high + (t->sum_low < f->sum_low);
     }
   }
-out:
-  return status;
-}
-
-static ctm_status numbers_save(ctm__env *env, const numbers *n, ctm__writer *w) {
-  ctm_status status;
-  CTM__TRY(ctm__write_uint(env, w, n->count));
-  for (size_t i = 0; i < n->count; i++) CTM__TRY(ctm__write_int(env, w, n->items[i]));
 out:
   return status;
 }
@@ -616,8 +586,8 @@ ctm_status ctm__funnel_save(ctm__env *env, const ctm__query *query, const void *
     CTM__TRY(ctm__write_uint(env, w, (uint64_t)c->open));
     CTM__TRY(ctm__write_uint(env, w, c->sum_low));
     CTM__TRY(ctm__write_uint(env, w, c->sum_high));
-    CTM__TRY(numbers_save(env, &c->took, w));
-    CTM__TRY(numbers_save(env, &c->deadlines, w));
+    CTM__TRY(ctm__numbers_save(env, &c->took, w));
+    CTM__TRY(ctm__numbers_save(env, &c->deadlines, w));
   }
 out:
   return status;
@@ -635,34 +605,22 @@ static ctm_status read_customers(ctm__env *env, ctm__reader *r, int64_t *custome
   return status;
 }
 
-static ctm_status numbers_load(ctm__env *env, numbers *n, int64_t least, int64_t most, ctm__reader *r) {
-  size_t count = 0;
-  ctm_status status = ctm__read_count(env, r, &count);
-  if (status != CTM_OK || count == 0) return status;
-  if (room(env, &n->items, &n->capacity, count, sizeof *n->items) != CTM_OK) return CTM_NOMEM;
-  while (n->count < count) {
-    CTM__TRY(ctm__read_int(env, r, &n->items[n->count]));
-    if (n->items[n->count] < least || n->items[n->count] > most) return damaged(env);
-    n->count++;
-  }
-out:
-  return status;
-}
-
 static ctm_status cell_load(ctm__env *env, const sums *s, int32_t step, cell *c, ctm__reader *r) {
   uint64_t low = 0, high = 0;
+  const int64_t *took;
   ctm_status status;
   CTM__TRY(read_customers(env, r, &c->customers));
   CTM__TRY(read_customers(env, r, &c->last));
   CTM__TRY(read_customers(env, r, &c->open));
   CTM__TRY(ctm__read_uint(env, r, &c->sum_low));
   CTM__TRY(ctm__read_uint(env, r, &c->sum_high));
-  CTM__TRY(numbers_load(env, &c->took, 0, CTM__TIME_MAX - CTM__TIME_MIN, r));
-  CTM__TRY(numbers_load(env, &c->deadlines, CTM__TIME_MIN, CTM__TIME_MAX, r));
-  for (size_t i = 0; i < c->took.count; i++) {
-    low += (uint64_t)c->took.items[i];
-    high += low < (uint64_t)c->took.items[i];
-  }
+  CTM__TRY(ctm__numbers_load(env, &c->took, 0, CTM__TIME_MAX - CTM__TIME_MIN, r));
+  CTM__TRY(ctm__numbers_load(env, &c->deadlines, CTM__TIME_MIN, CTM__TIME_MAX, r));
+  for (size_t at = 0, count; ctm__numbers_next(&c->took, &at, &took, &count);)
+    for (size_t i = 0; i < count; i++) {
+      low += (uint64_t)took[i];
+      high += low < (uint64_t)took[i];
+    }
   if (c->last > c->customers || c->open > c->last || c->deadlines.count > (size_t)(c->last - c->open))
     return damaged(env);
   if (step + 1 == s->steps && (c->open > 0 || c->deadlines.count > 0)) return damaged(env);
@@ -739,7 +697,8 @@ typedef struct finishing {
   size_t quantile_count;
   int32_t first; /* column of `step` */
   char **names;
-  numbers values; /* being put in order */
+  ctm__numbers_scratch scratch;
+  double *took; /* by quantile */
   uint64_t optional;
 } finishing;
 
@@ -794,14 +753,10 @@ static ctm_status finish_group(void *context, ctm__env *env, const ctm__finish *
       ctm__result_set_real(r, column, sum / (double)c->customers / 1e6);
     }
     column++;
-    if (f->quantile_count > 0) {
-      f->values.count = 0;
-      CTM__TRY(numbers_merge(env, &f->values, &c->took));
-    }
+    CTM__TRY(ctm__numbers_quantiles(env, &c->took, f->quantiles, f->quantile_count, &f->scratch, f->took));
     for (size_t k = 0; k < f->quantile_count; k++, column++)
-      if (f->values.count > 0)
-        ctm__result_set_real(r, column, ctm__quantile_select(f->values.items, f->values.count, f->quantiles[k]) / 1e6);
-    for (size_t k = 0; k < c->deadlines.count; k++) open += c->deadlines.items[k] > with->as_of;
+      if (c->took.count > 0) ctm__result_set_real(r, column, f->took[k] / 1e6);
+    open += (int64_t)ctm__numbers_above(&c->deadlines, with->as_of);
     ctm__result_set_int(r, column++, open);
     if (with->query->measure == &ctm__conversion_measure)
       ctm__result_set_int(r, column, i + 1 < s->steps ? c->last - open : 0);
@@ -876,7 +831,9 @@ ctm_status ctm__funnel_finish(ctm__env *env, const ctm__finish *with, const void
   quantiles_of(with->query, &f.quantiles, &f.quantile_count);
   CTM__TRY(add_columns(env, with, &f, r));
   f.names = ctm__calloc(env, CTM__MOST_STEPS, sizeof *f.names);
-  if (f.names == NULL) return CTM_NOMEM;
+  f.took = ctm__calloc(env, f.quantile_count + 1, sizeof *f.took);
+  status = f.names != NULL && f.took != NULL ? CTM_OK : CTM_NOMEM;
+  if (status != CTM_OK) goto out;
   for (int32_t i = 0; i < s->steps; i++) {
     if (with->query->measure == &ctm__conversion_measure) {
       f.names[i] = ctm__strdup(env, s->names[i]);
@@ -898,7 +855,8 @@ ctm_status ctm__funnel_finish(ctm__env *env, const ctm__finish *with, const void
 out:
   for (int32_t i = 0; f.names != NULL && i < CTM__MOST_STEPS; i++) ctm__free(env, f.names[i]);
   ctm__free(env, f.names);
-  ctm__free(env, f.values.items);
+  ctm__free(env, f.took);
+  ctm__numbers_scratch_free(env, &f.scratch);
   return status;
 }
 

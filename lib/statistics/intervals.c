@@ -239,19 +239,27 @@ static void place(int64_t *v, size_t n, size_t rank) {
   heap_sort(v, n);
 }
 
-double ctm__quantile_select(int64_t *values, size_t n, double q) {
-  double part;
-  size_t rank;
+size_t ctm__quantile_rank(size_t n, double q, double *part) {
+  size_t rank = (size_t)rank_of((double)n, q, part);
+  return CTM__MIN(rank, n - 1);
+}
+
+double ctm__quantile_at(int64_t *values, size_t n, size_t rank, double part) {
   int64_t next;
-  if (n == 0 || isnan(q)) return (double)NAN;
-  rank = (size_t)rank_of((double)n, q, &part);
-  if (rank > n - 1) rank = n - 1;
   place(values, n, rank);
   if (rank == n - 1) return (double)values[rank];
   next = values[rank + 1];
   for (size_t i = rank + 2; i < n; i++)
     if (values[i] < next) next = values[i];
   return between(values[rank], next, part);
+}
+
+double ctm__quantile_select(int64_t *values, size_t n, double q) {
+  double part;
+  size_t rank;
+  if (n == 0 || isnan(q)) return (double)NAN;
+  rank = ctm__quantile_rank(n, q, &part);
+  return ctm__quantile_at(values, n, rank, part);
 }
 
 double ctm__quantile_counts(const ctm__value_count *sorted, size_t n, double q) {

@@ -41,6 +41,11 @@ double ctm__deff(const ctm__clusters *of, double simple_variance);
 double ctm__quantile_sorted(const int64_t *sorted, size_t n, double q);
 /* The same of unsorted values, which get reordered; linear on average, n log n at worst. */
 double ctm__quantile_select(int64_t *values, size_t n, double q);
+/* The same in two steps, where only some of the values are at hand: of n > 0 values the quantile lies between those of
+ * rank (from 0) and the next one, so far on. Then `rank` is the rank among those at hand, which must have the next one
+ * too, if there is any. */
+size_t ctm__quantile_rank(size_t n, double q, double *part);
+double ctm__quantile_at(int64_t *values, size_t n, size_t rank, double part);
 typedef struct ctm__value_count {
   int64_t value, count;
 } ctm__value_count;
