@@ -4,6 +4,7 @@
 #include "exact_sum.h"
 #include "intervals.h"
 #include "made_table.h"
+#include "processor.h"
 
 static ctm__env env;
 
@@ -272,6 +273,12 @@ END_TEST
 
 enum { MOST_BATCH = 30000, BATCH_CUSTOMERS = 3000 };
 
+/* What the measure's bind makes. */
+typedef struct plan {
+  int32_t value;
+  bool wide;
+} plan;
+
 typedef struct material {
   ctm__dimension dimensions[3];
   int32_t cardinality[3], count;
@@ -352,8 +359,9 @@ START_TEST(test_batches) {
   material *m = made_room(1, sizeof *m);
   for (int round = 0; round < 250; round++) {
     ctm__worker workers[3]; /* two by cell, the last one by looking groups up */
-    int32_t value_slot = 3, *maps[3];
-    ctm__bound bound = {.dimensions = m->dimensions, .own = &value_slot};
+    int32_t *maps[3];
+    plan own = {3, ctm__has_avx2() && made_roll(2)};
+    ctm__bound bound = {.dimensions = m->dimensions, .own = &own};
     ctm__groups order;
     void *sums[2];
     ctm__writer bytes[2] = {{0}, {0}};
@@ -361,7 +369,7 @@ START_TEST(test_batches) {
     bool members = made_roll(5) == 0;
     random_dimensions(m);
     bound.dimension_count = m->count;
-    if (made_roll(4) == 0) value_slot = -1;
+    if (made_roll(4) == 0) own.value = -1;
     for (int32_t d = 0; d < 3; d++) m->slots[d].codes = m->codes[d];
     m->slots[3].reals = m->values;
     memset(workers, 0, sizeof workers);

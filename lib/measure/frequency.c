@@ -5,6 +5,11 @@
 #include "exact_sum.h"
 #include "intervals.h"
 #include "measure.h"
+#include "processor.h"
+
+#ifdef CTM__AVX2
+#include <immintrin.h>
+#endif
 
 /* Counts of interactions up to FEW have a place in an array, others in a hash. */
 enum { FEW = 16 };
@@ -19,10 +24,11 @@ typedef struct matrix {
   int8_t counts[HISTORIES * MOST_COLUMNS]; /* all 0 between its uses */
   uint8_t marks[HISTORIES * MOST_ROWS];    /* by row of the batch: the width where a history begins, else 0 */
   uint8_t levels[LEVELS * MOST_COLUMNS];   /* histories with so many and more, by column */
-  uint16_t cells[MOST_COLUMNS];            /* by column; column 0 takes the cells that have none */
-  size_t columns, width;                   /* in use; the same in whole strips */
-  bool full;                               /* there are more cells than columns: it is not used any more */
-  uint8_t column_of[];                     /* by cell */
+  uint16_t beyond[HISTORIES * (MOST_ROWS / (LEVELS + 1))]; /* places of the counts beyond the levels */
+  uint16_t cells[MOST_COLUMNS];                            /* by column; column 0 takes the cells that have none */
+  size_t columns, width;                                   /* in use; the same in whole strips */
+  bool full;           /* there are more cells than columns: it is not used any more */
+  uint8_t column_of[]; /* by cell */
 } matrix;
 
 /* Where the bits of a byte are 1. */
@@ -173,6 +179,7 @@ static inline ctm_status put(ctm__env *env, sums *s, int32_t group, int64_t coun
 
 typedef struct plan {
   int32_t value; /* slot, -1: nothing has a value */
+  bool wide;     /* the processor has AVX2; tests go without */
 } plan;
 
 static ctm_status bind(ctm__env *env, ctm__bound *bound) {
@@ -181,6 +188,7 @@ static ctm_status bind(ctm__env *env, ctm__bound *bound) {
   if (p == NULL) return CTM_NOMEM;
   bound->own = p;
   p->value = -1;
+  p->wide = ctm__has_avx2();
   scan->unordered = true;
   if (bound->since != CTM_NO_TIME && (scan->time_low == CTM_NO_TIME || scan->time_low < bound->since))
     scan->time_low = bound->since;
@@ -451,31 +459,71 @@ static void sum_levels(const matrix *m, size_t histories, uint8_t *restrict leve
   }
 }
 
+/* Where counts are beyond the levels; returns how many are. */
+static size_t find_beyond(const matrix *m, const ones *of, size_t histories, uint16_t *beyond) {
+  size_t n = 0;
+  for (size_t at = 0; at < histories * m->width; at += 8) {
+    uint64_t eight;
+    uint8_t bytes[8], bits;
+    memcpy(&eight, m->counts + at, 8);
+    eight = (eight + UINT64_C(0x0101010101010101) * (127 - LEVELS)) & UINT64_C(0x8080808080808080);
+    if (CTM__LIKELY(eight == 0)) continue;
+    eight >>= 7;
+    memcpy(bytes, &eight, 8);
+    bits = bits_of(bytes);
+    for (int i = 0; i < of->count[bits]; i++) beyond[n++] = (uint16_t)(at + of->places[bits][i]);
+  }
+  return n;
+}
+
+#ifdef CTM__AVX2
+
+/* Both of the above, 32 columns at once. Where a row has but 16 more, the next one's first ones are summed, too, as
+ * columns that there are none of. */
+CTM__AVX2 static size_t sum_levels_wide(const matrix *m, size_t histories, uint8_t *levels, uint16_t *beyond) {
+  size_t n = 0;
+  for (size_t strip = 0; strip < m->width; strip += 32) {
+    uint32_t mine = m->width - strip < 32 ? 0xffff : UINT32_MAX;
+    __m256i sum[LEVELS];
+    for (int k = 0; k < LEVELS; k++) sum[k] = _mm256_setzero_si256();
+    for (size_t at = strip; at < histories * m->width; at += m->width) {
+      __m256i counts = _mm256_loadu_si256((const void *)(m->counts + at));
+      uint32_t bits = (uint32_t)_mm256_movemask_epi8(_mm256_cmpgt_epi8(counts, _mm256_set1_epi8(LEVELS))) & mine;
+      sum[0] = _mm256_sub_epi8(sum[0], _mm256_cmpgt_epi8(counts, _mm256_setzero_si256()));
+      sum[1] = _mm256_sub_epi8(sum[1], _mm256_cmpgt_epi8(counts, _mm256_set1_epi8(1)));
+      sum[2] = _mm256_sub_epi8(sum[2], _mm256_cmpgt_epi8(counts, _mm256_set1_epi8(2)));
+      sum[3] = _mm256_sub_epi8(sum[3], _mm256_cmpgt_epi8(counts, _mm256_set1_epi8(3)));
+      sum[4] = _mm256_sub_epi8(sum[4], _mm256_cmpgt_epi8(counts, _mm256_set1_epi8(4)));
+      sum[5] = _mm256_sub_epi8(sum[5], _mm256_cmpgt_epi8(counts, _mm256_set1_epi8(5)));
+      for (; CTM__UNLIKELY(bits != 0); bits &= bits - 1) beyond[n++] = (uint16_t)(at + (size_t)__builtin_ctz(bits));
+    }
+    for (int k = 0; k < LEVELS; k++) _mm256_storeu_si256((void *)(levels + k * MOST_COLUMNS + strip), sum[k]);
+  }
+  return n;
+}
+
+#endif
+
 /* Empties it. */
 static ctm_status read_matrix(ctm__env *env, const ctm__bound *b, ctm__worker *w, size_t histories) {
   sums *s = w->sums;
   matrix *m = s->matrix;
-  size_t size = histories * m->width;
+  size_t beyond;
   ctm_status status = CTM_OK;
-  sum_levels(m, histories, m->levels);
+#ifdef CTM__AVX2
+  if (((const plan *)b->own)->wide) {
+    beyond = sum_levels_wide(m, histories, m->levels, m->beyond);
+  } else
+#endif
+  {
+    sum_levels(m, histories, m->levels);
+    beyond = find_beyond(m, s->ones, histories, m->beyond);
+  }
   for (size_t c = 1; c < m->columns; c++)
     for (size_t k = 0; k < LEVELS; k++) s->at_least[(size_t)m->cells[c] * FEW + k] += m->levels[k * MOST_COLUMNS + c];
-  for (const int8_t *counts = m->counts, *end = counts + size; counts < end; counts += m->width)
-    for (size_t at = 0; at < m->width; at += 8) {
-      uint64_t beyond;
-      uint8_t bits, bytes[8];
-      memcpy(&beyond, counts + at, 8);
-      beyond = (beyond + UINT64_C(0x0101010101010101) * (127 - LEVELS)) & UINT64_C(0x8080808080808080);
-      if (CTM__LIKELY(beyond == 0)) continue; /* none of the eight is beyond the levels */
-      beyond >>= 7;
-      memcpy(bytes, &beyond, 8);
-      bits = bits_of(bytes);
-      for (int i = 0; i < s->ones->count[bits]; i++) {
-        size_t c = at + s->ones->places[bits][i];
-        CTM__TRY(put_beyond(env, b, w, m->cells[c], counts[c], LEVELS));
-      }
-    }
-  memset(m->counts, 0, size);
+  for (size_t i = 0; i < beyond; i++)
+    CTM__TRY(put_beyond(env, b, w, m->cells[m->beyond[i] % m->width], m->counts[m->beyond[i]], LEVELS));
+  memset(m->counts, 0, histories * m->width);
 out:
   return status;
 }
@@ -567,31 +615,58 @@ static void mark_values(const double *restrict values, size_t rows, uint8_t *res
   }
 }
 
+/* Rows from `at` on, where bits are 1; there is room for eight. */
+static inline size_t add_places(const ones *of, uint8_t bits, size_t at, uint16_t *places) {
+  uint64_t four[2], here = at * UINT64_C(0x0001000100010001);
+  memcpy(four, of->places[bits], sizeof four);
+  four[0] += here;
+  four[1] += here;
+  memcpy(places, four, sizeof four);
+  return of->count[bits];
+}
+
 /* Which rows of a piece have a value: eight at once, since few have one and which do is anybody's guess. */
 static size_t find_values(const ones *of, const double *values, size_t rows, piece *p) {
   size_t n = 0;
   mark_values(values, rows, p->has_value);
   memset(p->has_value + rows, 0, 8);
-  for (size_t at = 0; at < rows; at += 8) {
-    uint8_t bits = bits_of(p->has_value + at);
-    uint64_t four[2], here = at * UINT64_C(0x0001000100010001);
-    memcpy(four, of->places[bits], sizeof four);
-    four[0] += here;
-    four[1] += here;
-    memcpy(p->valued + n, four, sizeof four);
-    n += of->count[bits];
-  }
+  for (size_t at = 0; at < rows; at += 8) n += add_places(of, bits_of(p->has_value + at), at, p->valued + n);
   return n;
 }
 
+#ifdef CTM__AVX2
+
+CTM__AVX2 static size_t find_values_wide(const ones *of, const double *values, size_t rows, piece *p) {
+  size_t n = 0, at = 0;
+  for (; at + 8 <= rows; at += 8) {
+    __m256d low = _mm256_loadu_pd(values + at), high = _mm256_loadu_pd(values + at + 4);
+    int bits = _mm256_movemask_pd(_mm256_cmp_pd(low, low, _CMP_ORD_Q)) |
+               _mm256_movemask_pd(_mm256_cmp_pd(high, high, _CMP_ORD_Q)) << 4;
+    n += add_places(of, (uint8_t)bits, at, p->valued + n);
+  }
+  for (; at < rows; at++)
+    if (values[at] == values[at]) p->valued[n++] = (uint16_t)at;
+  return n;
+}
+
+#endif
+
+static size_t piece_values(bool wide, const ones *of, const double *values, size_t rows, piece *p) {
+  (void)wide;
+#ifdef CTM__AVX2
+  if (wide) return find_values_wide(of, values, rows, p);
+#endif
+  return find_values(of, values, rows, p);
+}
+
 /* Their groups are there: the rows have been counted. */
-static ctm_status add_values(ctm__env *env, ctm__worker *w, const double *values, size_t rows) {
+static ctm_status add_values(ctm__env *env, const ctm__bound *b, ctm__worker *w, const double *values, size_t rows) {
   sums *s = w->sums;
   const uint16_t *cells = s->cells;
   const int32_t *table = w->groups.table;
   ctm_status status = CTM_OK;
   for (size_t first = 0; first < rows; first += PIECE, values += PIECE, cells += PIECE) {
-    size_t count = find_values(s->ones, values, CTM__MIN(rows - first, PIECE), s->piece);
+    size_t count = piece_values(((const plan *)b->own)->wide, s->ones, values, CTM__MIN(rows - first, PIECE), s->piece);
     for (size_t i = 0; i < count && status == CTM_OK; i++) {
       size_t row = s->piece->valued[i];
       status = add_value(env, s, table[cells[row]], values[row]);
@@ -619,7 +694,7 @@ static ctm_status feed_cells(ctm__env *env, const ctm__bound *b, ctm__worker *w,
                              batch->nobody ? 0 : ctm__batch_customer(batch, h)));
   }
   s->total += (int64_t)rows;
-  if (values != NULL) status = add_values(env, w, values + first, rows);
+  if (values != NULL) status = add_values(env, b, w, values + first, rows);
 out:
   return status;
 }
