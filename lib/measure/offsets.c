@@ -3,7 +3,7 @@
 
 #include "processor.h"
 
-#ifdef CTM__AVX2
+#if CTM__VECTORS
 #include <immintrin.h>
 #endif
 
@@ -23,7 +23,7 @@ static void add_plain(int64_t *sums, size_t count, uint64_t bits) {
 static const ctm__offsets plain = {walk_plain, add_plain};
 const ctm__offsets *const ctm__offsets_plain = &plain;
 
-#ifdef CTM__AVX2
+#if CTM__VECTORS
 
 /* What stays the same along a history. */
 typedef struct lanes {
@@ -33,7 +33,7 @@ typedef struct lanes {
 
 /* ctm__offset of four times, as bits; none where it is 64 or more. An integer below 2^52 under the exponent of 2^52 is
  * a double that is larger by 2^52. */
-CTM__AVX2 static inline __m256i four(lanes of, const int64_t *time) {
+static inline CTM__AVX2 __m256i four(lanes of, const int64_t *time) {
   __m256i since = _mm256_sub_epi64(_mm256_loadu_si256((const void *)time), of.start);
   __m256i raised = _mm256_or_si256(since, _mm256_castpd_si256(_mm256_set1_pd(0x1p52)));
   __m256d half_more = _mm256_sub_pd(_mm256_castsi256_pd(raised), _mm256_set1_pd(0x1p52 - 0.5));
@@ -41,7 +41,7 @@ CTM__AVX2 static inline __m256i four(lanes of, const int64_t *time) {
   return _mm256_sllv_epi64(_mm256_set1_epi64x(1), _mm256_cvtepi32_epi64(offsets));
 }
 
-CTM__AVX2 static uint64_t walk_wide(const int64_t *time, uint64_t rows, int64_t start, int64_t end, double per_us) {
+static CTM__AVX2 uint64_t walk_wide(const int64_t *time, uint64_t rows, int64_t start, int64_t end, double per_us) {
   lanes of = {_mm256_set1_epi64x(start), _mm256_set1_pd(per_us)};
   __m256i bits = _mm256_setzero_si256();
   if (rows < 4) return walk_plain(time, rows, start, end, per_us);
@@ -51,7 +51,7 @@ CTM__AVX2 static uint64_t walk_wide(const int64_t *time, uint64_t rows, int64_t 
   return (uint64_t)_mm_cvtsi128_si64(two) | (uint64_t)_mm_extract_epi64(two, 1);
 }
 
-CTM__AVX2 static void add_wide(int64_t *sums, size_t count, uint64_t bits) {
+static CTM__AVX2 void add_wide(int64_t *sums, size_t count, uint64_t bits) {
   const __m256i one = _mm256_set1_epi64x(1);
   __m256i left = _mm256_srlv_epi64(_mm256_set1_epi64x((int64_t)bits), _mm256_setr_epi64x(0, 1, 2, 3));
   size_t k = 0;

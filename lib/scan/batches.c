@@ -117,8 +117,8 @@ static inline bool rise(const int64_t *time, size_t rows, uint64_t low, uint64_t
   return beyond >> 63 == 0 && falls == falls_allowed;
 }
 
-#ifdef CTM__AVX2
-CTM__AVX2 static bool rise_wide(const int64_t *time, size_t rows, uint64_t low, uint64_t high, uint64_t falls_allowed) {
+#if CTM__VECTORS
+static CTM__AVX2 bool rise_wide(const int64_t *time, size_t rows, uint64_t low, uint64_t high, uint64_t falls_allowed) {
   return rise(time, rows, low, high, falls_allowed);
 }
 #endif
@@ -129,7 +129,7 @@ static bool in_order(const int64_t *time, const uint64_t *starts, size_t histori
   uint64_t falls = 0;
   if (low <= -((int64_t)1 << FAR) || high >= (int64_t)1 << FAR) return false;
   for (size_t h = 1; h < histories; h++) falls += time[starts[h]] < time[starts[h] - 1];
-#ifdef CTM__AVX2
+#if CTM__VECTORS
   if (ctm__has_avx2()) return rise_wide(time, rows, (uint64_t)low, (uint64_t)high, falls);
 #endif
   return rise(time, rows, (uint64_t)low, (uint64_t)high, falls);

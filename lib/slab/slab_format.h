@@ -2,6 +2,7 @@
 #ifndef CTM_SLAB_FORMAT_H
 #define CTM_SLAB_FORMAT_H
 
+#include "processor.h"
 #include "slab.h"
 
 enum { CTM__SLAB_VERSION = 1 };
@@ -114,12 +115,9 @@ bool ctm__unpack_codes(const ctm__in *in, const uint8_t *bytes, size_t count, un
                        int32_t *out);
 
 /* The same by vectors (slab_vectors.c), only where ctm__vectors says that the processor has them. */
-#if defined(__GNUC__) && defined(__x86_64__) && !defined(__TINYC__)
-#define CTM__VECTORS 1
-#define CTM__AVX2 __attribute__((target("avx2,bmi,bmi2,popcnt")))
+#if CTM__VECTORS
 static inline bool ctm__vectors(const ctm__in *in) {
-  return !in->portable && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
-         __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
+  return !in->portable && ctm__has_avx2();
 }
 enum { CTM__VECTOR_INT_WIDTH = 57, CTM__VECTOR_CODE_WIDTH = 7 };
 /* Groups of eight; widths 1 … CTM__VECTOR_INT_WIDTH. */
@@ -138,8 +136,6 @@ size_t ctm__vector_highs(const uint8_t *bits, size_t words, const int64_t *highs
 size_t ctm__vector_spread(const uint64_t *bits, size_t words, const int64_t *values, int64_t none, void *out);
 /* Each value becomes the sum of those up to it and `sum`; returns the last. */
 uint64_t ctm__vector_sums(int64_t *values, size_t fours, uint64_t sum);
-#else
-#define CTM__VECTORS 0
 #endif
 
 /* Append a stream of integers (slab_stream_write.c), count >= 1 and <= CTM__SLAB_MOST_BLOCK. */
