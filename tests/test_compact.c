@@ -907,11 +907,11 @@ START_TEST(test_closing) {
     ctm_store *s = opened(wide);
     int64_t left, count;
     OKS(s, ctm_recorder_new(s, &recorder));
-    for (int row = 0; row < 3000; row++) {
+    for (int n = 0; n < 3000; n++) {
       ctm_interaction r = CTM_INTERACTION_INIT;
       r.touchpoint = "t";
-      r.time = row;
-      snprintf(text, sizeof text, "%099d", row);
+      r.time = n;
+      snprintf(text, sizeof text, "%099d", n);
       for (int a = 0; a < 20; a++) {
         snprintf(names[a], sizeof names[a], "a%d", a);
         attributes[a] = (ctm_attribute){names[a], CTM_TYPE_TEXT, 0, 0, text};
