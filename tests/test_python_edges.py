@@ -303,6 +303,32 @@ def test_numbers_are_numbers(store, name):
     assert store.timeline("n")[name] == [9.0] * len(right)
 
 
+WRONG = [
+    dict(time=None), dict(time=True), dict(time=2**63), dict(time=-(2**63)), dict(time=float("nan")), dict(time="noon"),
+    dict(time=b"0"), dict(touchpoint=None), dict(touchpoint=""), dict(touchpoint=b"x"), dict(touchpoint="a\0b"),
+    dict(customer=""), dict(customer=b"n"), dict(customer="a\0b"), dict(customer={"email": ""}), dict(channel=b"web"),
+    dict(channel=""), dict(value=float("inf")), dict(value="12"), dict(value=10**400), dict(score=99), dict(score=[9]),
+    dict(score=9, survey="none"), dict(survey="default"), dict(about=""), dict(case=""), dict(key=""), dict(key=b"k"),
+    dict(text="a\0b"), dict(attributes={"n": b"x"}), dict(attributes={"": 1}), dict(customer="\ud800"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=repr)
+def test_a_recorder_refuses_as_a_store_does(wrong):
+    """Their ways into the library differ; what they say does not."""
+    row = dict(customer="n", time=0, touchpoint="shop") | wrong
+    with ctm.open() as store:
+        with pytest.raises(Exception) as one:  # noqa: PT011 - whatever it is
+            store.record(**row)
+        with store.recorder() as recorder:
+            recorder.record(customer="n", time=0, touchpoint="shop")
+            with pytest.raises(type(one.value)) as other:
+                recorder.record(**row)
+            recorder.record(customer="n", time=1, touchpoint="shop", value=decimal.Decimal("2.5"), score=9)
+        assert str(other.value) == str(one.value)
+        assert store.timeline("n")["value"] == [None, 2.5]
+
+
 @pytest.mark.parametrize(
     "call, absent, extra",
     [("to_arrow", "pyarrow", "pyarrow"), ("to_pandas", "pandas", "pandas"), ("to_pandas", "pyarrow", "pandas"),

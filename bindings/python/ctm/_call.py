@@ -78,14 +78,22 @@ def missing(value: Any) -> bool:
 
 def text(value: Any) -> Any:
     """A C string, or NULL for None and NaN; the caller keeps it alive."""
-    if value is None or missing(value):
-        return ffi.NULL
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        raise _errors.make(lib.CTM_TYPE, f"{value!r} is bytes where a text is meant: decode it")
-    data = str(value).encode()
+    data = argument(value)
+    return data if data is ffi.NULL else ffi.new("char[]", data)
+
+
+def argument(value: Any) -> Any:
+    """The bytes of a text, or NULL, as an argument of a function that takes a C string."""
+    if type(value) is not str:
+        if value is None or missing(value):
+            return ffi.NULL
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            raise _errors.make(lib.CTM_TYPE, f"{value!r} is bytes where a text is meant: decode it")
+        value = str(value)
+    data = value.encode()
     if b"\0" in data:
         raise _errors.make(lib.CTM_INVALID, "a text holds a zero byte")
-    return ffi.new("char[]", data)
+    return data
 
 
 def string(pointer: Any) -> str | None:

@@ -230,6 +230,10 @@ def interaction(keep: list[Any], given: dict[str, Any]) -> Any:
     return row
 
 
+_NULL = ffi.NULL
+_NO_NUMBER = float("nan")
+
+
 class Recorder:
     """Many interactions in one transaction; made by :meth:`Store.recorder`, a context manager.
 
@@ -260,10 +264,37 @@ class Recorder:
         attributes: Mapping[str, Any] | None = None,
     ) -> None:
         """Add one interaction; a bad one raises, and those added before stay. See :meth:`Store.record`."""
-        given = dict(locals())
-        given.pop("self")
+        pointer = self._open()
+        if not attributes and (type(customer) is str or customer is None):
+            argument = _call.argument
+            if type(time) is not int:
+                time = lib.CTM_NO_TIME if time is None else _call.microseconds(time)
+            try:
+                status = lib._ctm_recorder_add(
+                    pointer,
+                    _NULL if customer is None else argument(customer),
+                    time,
+                    argument(touchpoint),
+                    _NULL if channel is None else argument(channel),
+                    _NO_NUMBER if value is None else value,
+                    _NULL if survey is None else argument(survey),
+                    _NO_NUMBER if score is None else score,
+                    _NULL if about is None else argument(about),
+                    _NULL if text is None else argument(text),
+                    _NULL if case is None else argument(case),
+                    _NULL if key is None else argument(key),
+                )
+            except (TypeError, OverflowError):
+                pass  # one of the numbers is none: below it is told which
+            else:
+                self._store._check(status)
+                return
+        given = dict(
+            customer=customer, time=time, touchpoint=touchpoint, channel=channel, value=value, survey=survey,
+            score=score, about=about, text=text, case=case, key=key, attributes=attributes,
+        )  # fmt: skip
         keep: list[Any] = []
-        self._store._check(lib.ctm_recorder_add(self._open(), interaction(keep, given)))
+        self._store._check(lib.ctm_recorder_add(pointer, interaction(keep, given)))
 
     def commit(self) -> None:
         """Make all that was added durable and visible."""
