@@ -545,6 +545,27 @@ out:
   return status;
 }
 
+/* Are all rows of a history in one cell? */
+static bool history_is_one_cell(const ctm__bound *b) {
+  for (int32_t d = 0; d < b->dimension_count; d++)
+    if (b->dimensions[d].kind != CTM__DIMENSION_CUSTOMER) return false;
+  return true;
+}
+
+static ctm_status count_whole(ctm__env *env, const ctm__bound *b, ctm__worker *w, const ctm__batch *batch) {
+  sums *s = w->sums;
+  ctm_status status = CTM_OK;
+  for (size_t h = 0; h < batch->histories; h++) {
+    int64_t rows = (int64_t)(batch->starts[h + 1] - batch->starts[h]);
+    int32_t group;
+    CTM__TRY(cell_group(env, b, w, s->cells[batch->starts[h] - batch->starts[0]], &group));
+    CTM__TRY(put(env, s, group, rows));
+    s->interactions[group] += rows;
+  }
+out:
+  return status;
+}
+
 static ctm_status count_histories(ctm__env *env, const ctm__bound *b, ctm__worker *w, const ctm__batch *batch) {
   sums *s = w->sums;
   const uint64_t *starts = batch->starts;
@@ -598,6 +619,8 @@ static ctm_status count_cells(ctm__env *env, const ctm__bound *b, ctm__worker *w
   GROW(met, w->groups.table_size);
   if (batch->nobody)
     for (size_t i = 0; i < rows; i++) s->at_least[(size_t)s->cells[i] * FEW]++;
+  else if (history_is_one_cell(b))
+    CTM__TRY(count_whole(env, b, w, batch));
   else
     CTM__TRY(count_histories(env, b, w, batch));
   status = settle_cells(env, b, w, batch->nobody);
