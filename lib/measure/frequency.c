@@ -480,7 +480,7 @@ static size_t find_beyond(const matrix *m, const ones *of, size_t histories, uin
 
 /* Both of the above, 32 columns at once. Where a row has but 16 more, the next one's first ones are summed, too, as
  * columns that there are none of. */
-CTM__AVX2 static size_t sum_levels_wide(const matrix *m, size_t histories, uint8_t *levels, uint16_t *beyond) {
+static CTM__AVX2 size_t sum_levels_wide(const matrix *m, size_t histories, uint8_t *levels, uint16_t *beyond) {
   size_t n = 0;
   for (size_t strip = 0; strip < m->width; strip += 32) {
     uint32_t mine = m->width - strip < 32 ? 0xffff : UINT32_MAX;
@@ -659,7 +659,7 @@ static size_t find_values(const ones *of, const double *values, size_t rows, pie
 
 #ifdef CTM__AVX2
 
-CTM__AVX2 static size_t find_values_wide(const ones *of, const double *values, size_t rows, piece *p) {
+static CTM__AVX2 size_t find_values_wide(const ones *of, const double *values, size_t rows, piece *p) {
   size_t n = 0, at = 0;
   for (; at + 8 <= rows; at += 8) {
     __m256d low = _mm256_loadu_pd(values + at), high = _mm256_loadu_pd(values + at + 4);
