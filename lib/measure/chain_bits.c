@@ -1,13 +1,15 @@
 /* Chains by bits. */
 #include "chain_bits.h"
 
-#ifdef __SSE2__
+#include "processor.h"
+
+#if CTM__VECTORS
 #include <emmintrin.h>
 #endif
 
 /* ---- bits of a batch --------------------------------------------------------------------------------------------- */
 
-#ifdef __SSE2__
+#if CTM__VECTORS /* all of that kind have 16 bytes at a time */
 
 /* The highest bits of bytes come together by one instruction: those of 16 rows. */
 static inline void pack_64(const uint8_t *bytes, int32_t steps, uint64_t *words) {
