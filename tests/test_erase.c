@@ -531,6 +531,131 @@ START_TEST(test_while_loading) {
 }
 END_TEST
 
+/* ---- while others write ---- */
+
+static int64_t calls, erase_at;
+static const char *erase_path;
+
+/* What is being written when erasing returns, and what is written afterwards. */
+static int erase_meanwhile(void *data, const char *stage, int64_t done, int64_t total) {
+  (void)data, (void)stage, (void)done, (void)total;
+  if (++calls == erase_at) {
+    ctm_store *other = opened_as(IN_TINY_SLABS, erase_path, NULL);
+    OKS(other, ctm_erase(other, NULL, "A-the-secret"));
+    ck_assert_int_eq(number(other, "SELECT count(*) FROM runs WHERE state = 0"), 0);
+    ctm_close(other);
+    ck_assert_int_eq(occurrences(erase_path, "A-the-secret", 12) + occurrences(erase_path, "what A said", 11), 0);
+  }
+  return 0;
+}
+
+static void nothing_lies_about(ctm_store *store) {
+  ck_assert_int_eq(occurrences(erase_path, "A-the-secret", 12) + occurrences(erase_path, "what A said", 11), 0);
+  ck_assert_int_eq(number(store,
+                          "SELECT (SELECT count(*) FROM runs WHERE state = 0) + (SELECT count(*) FROM"
+                          " identity_blocks WHERE run <> 0) + (SELECT count(*) FROM customer_values WHERE run <> 0)"),
+                   0);
+  OKS(store, ctm_check(store));
+}
+
+/* A live load that speaks of the customer: it fails as a whole, whenever that happens, and leaves nothing. */
+START_TEST(test_while_a_load_runs) {
+  static const char *const age[] = {"age"};
+  bool met = true;
+  int64_t failed = 0;
+  for (erase_at = 1; met; erase_at++) {
+    erase_path = at("live.ctm");
+    ctm_open_options sizes = CTM_OPEN_OPTIONS_INIT;
+    ctm_load_options options = CTM_LOAD_OPTIONS_INIT;
+    ctm_store *store;
+    ctm__text text = {0};
+    ctm__env env;
+    ctm__env_init(&env, NULL);
+    sizes.slab_rows = sizes.block_rows = sizes.journal_rows = 16;
+    sizes.run_rows = _i == 0 ? 1000000 : 40; /* one chunk, or several */
+    OK(ctm_open(erase_path, &sizes, &store, NULL));
+    record(store, "A-the-secret", 5, "web");
+    record(store, "B", 5, "web");
+    ctm__text_add(&env, &text, "customer,time,touchpoint,text,age\n");
+    for (int i = 0; i < 300; i++)
+      ctm__text_addf(&env, &text, "%s,%d,web,%s,%d\n", i % 20 ? "someone" : "A-the-secret", 1000 + i,
+                     i % 20 ? "" : "what A said", i);
+    options.time_unit = "s";
+    options.customer_attributes = age;
+    options.customer_attribute_count = 1;
+    options.progress = erase_meanwhile;
+    calls = 0;
+    ctm_status status = ctm_load_bytes(store, text.data, text.length, "some.csv", &options, NULL);
+    met = calls >= erase_at;
+    if (status == CTM_OK) {
+      ck_assert(!met || calls == 1); /* before it begins */
+    } else {
+      ck_assert_int_eq(status, CTM_BUSY);
+      ck_assert_msg(strstr(ctm_message(store), "erased") != NULL, "%s", ctm_message(store));
+      ck_assert_int_eq(counted(store), 1);
+      ck_assert_int_eq(number(store, "SELECT count(*) FROM loads"), 0);
+      nothing_lies_about(store);
+      failed++;
+      calls = erase_at; /* from now on nobody erases */
+      OKS(store, ctm_load_bytes(store, text.data, text.length, "some.csv", &options, NULL));
+      ck_assert_int_eq(counted(store), 301);
+    }
+    OKS(store, ctm_check(store));
+    ctm__text_free(&env, &text);
+    ctm_close(store);
+    remove_place();
+    make_place();
+  }
+  ck_assert_int_gt(failed, 2);
+}
+END_TEST
+
+/* Compaction is copying the customer's rows: what it goes on to write is not theirs. */
+START_TEST(test_while_compacting) {
+  bool met = true;
+  for (erase_at = 1; met; erase_at++) {
+    ctm_open_options sizes = CTM_OPEN_OPTIONS_INIT;
+    ctm_store *store;
+    erase_path = at("live.ctm");
+    sizes.slab_rows = sizes.block_rows = 16;
+    OK(ctm_open(erase_path, &sizes, &store, NULL));
+    for (int round = 0; round < 3; round++) {
+      ctm_recorder *recorder;
+      OKS(store, ctm_recorder_new(store, &recorder));
+      for (int i = 0; i < 400; i++) {
+        ctm_interaction row = CTM_INTERACTION_INIT;
+        char name[20];
+        snprintf(name, sizeof name, "C%d", i);
+        row.customer = i % 100 == 99 ? "A-the-secret" : name;
+        row.touchpoint = "web";
+        row.time = round * 1000 + i;
+        if (i % 100 == 99) row.text = "what A said";
+        OKS(store, ctm_recorder_add(recorder, &row));
+      }
+      OKS(store, ctm_recorder_commit(recorder));
+      ctm_recorder_free(recorder);
+      if (round < 2) {
+        ctm_close(store);
+        OK(ctm_open(erase_path, &sizes, &store, NULL));
+      }
+    }
+    ck_assert_int_gt(number(store, "SELECT count(*) FROM runs"), 1);
+    ctm_free(told(store, "SELECT * FROM ctm_interactions")); /* columns are kept */
+    calls = 0;
+    ctm_status status = ctm_compact(store, erase_meanwhile, NULL);
+    ck_assert_msg(status == CTM_OK, "%s", ctm_message(store));
+    met = calls >= erase_at;
+    if (met) {
+      ck_assert_int_eq(counted(store), 3 * 396);
+      nothing_lies_about(store);
+    }
+    ctm_close(store);
+    remove_place();
+    make_place();
+  }
+}
+END_TEST
+
 START_TEST(test_refused) {
   ctm_store *store = opened(at("refused.ctm"));
   ctm_error error;
@@ -631,6 +756,8 @@ int main(void) {
   tcase_add_loop_test(cases, test_linked, 0, SHAPES);
   tcase_add_loop_test(cases, test_busy, 0, 2);
   tcase_add_test(cases, test_while_loading);
+  tcase_add_loop_test(cases, test_while_a_load_runs, 0, 2);
+  tcase_add_test(cases, test_while_compacting);
   tcase_add_test(cases, test_refused);
   tcase_add_loop_test(cases, test_other_handles, 0, SHAPES);
   tcase_add_loop_test(cases, test_failing_memory, 0, 2);

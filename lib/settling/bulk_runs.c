@@ -119,6 +119,7 @@ static ctm_status write_people(ctm__bulk *b) {
   if (b->run_count == 0) return CTM_OK;
   status = ctm__write_begin(b->store, false);
   if (status != CTM_OK) return status;
+  CTM__TRY(ctm__bulk_check_erasures(b));
   CTM__TRY(write_identities(b));
   CTM__TRY(write_said(b, false));
   return ctm__write_commit(b->store);

@@ -139,13 +139,14 @@ static ctm_status reserve(ctm__bulk *b) {
   return status;
 }
 
+static ctm_status erased_meanwhile(ctm__bulk *b) {
+  return ctm__fail(b->env, CTM_BUSY, "a customer was erased while the load ran: load again");
+}
+
 ctm_status ctm__bulk_check_erasures(ctm__bulk *b) {
   int64_t erasures;
-  ctm_status status =
-      ctm__sql_integer(b->env, b->store->db, "SELECT value FROM meta WHERE key = 'erasures'", &erasures);
-  if (status == CTM_OK && erasures != b->erasures)
-    status = ctm__fail(b->env, CTM_BUSY, "a customer was erased while the load ran: load again");
-  return status;
+  ctm_status status = ctm__erasures(b->env, b->store->db, &erasures);
+  return status == CTM_OK && erasures != b->erasures ? erased_meanwhile(b) : status;
 }
 
 /* One short transaction. */
@@ -365,7 +366,7 @@ static ctm_status write_run(ctm__bulk *b, uint32_t *rows, size_t count, int64_t 
                             const ctm__bulk_column **columns, size_t column_count) {
   ctm__env *env = b->env;
   writing w = {.bulk = b, .order = rows, .columns = columns, .column_count = column_count};
-  ctm__run_head head = {low, high, 0, 0};
+  ctm__run_head head = {.window_low = low, .window_high = high, .erasures = b->erasures + 1};
   ctm__run_writer *writer = NULL;
   ctm__bulk_run *runs;
   size_t slabs = 0;
@@ -381,6 +382,7 @@ static ctm_status write_run(ctm__bulk *b, uint32_t *rows, size_t count, int64_t 
   writer = NULL;
   if (status == CTM_OK && run != 0) runs[b->run_count++] = (ctm__bulk_run){run, b->chunks};
 out:
+  if (status == CTM_STALE) status = erased_meanwhile(b);
   ctm__run_writer_abandon(writer);
   for (size_t i = 0; i < MOST_WORKERS; i++) gathered_free(env, &w, &w.worker[i]);
   ctm__free(env, w.cuts);

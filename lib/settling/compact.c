@@ -319,9 +319,11 @@ static ctm_status merge(ctm_store *store, const ctm__runs *all, const choice *ch
   }
   CTM__TRY(ctm__read_begin(store, &db));
   status = ctm__runs_read_some(&store->env, db, ids, count, &inputs);
+  if (status == CTM_OK) status = ctm__erasures(&store->env, db, &head.erasures);
   ctm__read_end(store, db);
   if (status != CTM_OK) goto out;
   if (inputs->count != count) goto out; /* some went meanwhile */
+  head.erasures++;
   CTM__TRY(ctm__runs_copy(store, inputs, &head, 0, limits->progress, limits->progress_data, &run, &rows));
   CTM__TRY(ctm__transaction_begin(store));
   status = swap(store, inputs, run, low_rank, head.rank, head.load, done);
@@ -532,7 +534,9 @@ static ctm_status rewrite_once(ctm_store *store, int64_t load, ctm_status (*also
     ctm__run_head head = {.window_low = run->window_low, .window_high = run->window_high, .rank = run->rank};
     CTM__TRY(ctm__read_begin(store, &db));
     status = ctm__runs_read_some(&store->env, db, &run->id, 1, &one);
+    if (status == CTM_OK) status = ctm__erasures(&store->env, db, &head.erasures);
     ctm__read_end(store, db);
+    head.erasures++;
     if (status == CTM_OK && one->count == 1)
       status = ctm__runs_copy(store, one, &head, load, NULL, NULL, &list[i].run, &rows);
     else if (status == CTM_OK)

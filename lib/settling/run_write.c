@@ -332,6 +332,20 @@ out:
   return status;
 }
 
+ctm_status ctm__erasures(ctm__env *env, sqlite3 *db, int64_t *count) {
+  return ctm__sql_integer(env, db, "SELECT value FROM meta WHERE key = 'erasures'", count);
+}
+
+static ctm_status check_erasures(ctm__run_writer *w) {
+  int64_t erasures;
+  ctm_status status;
+  if (w->head.erasures == 0) return CTM_OK;
+  status = ctm__erasures(&w->store->env, w->store->db, &erasures);
+  if (status == CTM_OK && erasures != w->head.erasures - 1)
+    status = ctm__fail(&w->store->env, CTM_STALE, "a customer was erased while interactions were written");
+  return status;
+}
+
 /* What was gathered goes into the file. A run that was begun by a transaction that then failed is none. */
 static ctm_status flush(ctm__run_writer *w) {
   ctm_store *store = w->store;
@@ -342,6 +356,7 @@ static ctm_status flush(ctm__run_writer *w) {
   if (w->own) {
     CTM__TRY(ctm__transaction_begin(store));
     begun = true;
+    CTM__TRY(check_erasures(w));
   }
   for (size_t i = 0; i < w->pending.count; i++) {
     const piece *p = w->pending.list + i;

@@ -13,6 +13,9 @@ typedef struct ctm__run_head {
   int64_t window_low, window_high;
   int64_t rank; /* may be set when it is published */
   int64_t load;
+  /* How often customers were erased before the rows were read, plus 1: in transactions of its own the writer writes
+   * nothing after another time (CTM_STALE), for the rows may be theirs. 0: it does not matter. */
+  int64_t erasures;
 } ctm__run_head;
 
 /* When no transaction is open (store->writing) the writer gathers slabs in memory and writes each 24 MB or so in a
@@ -45,6 +48,8 @@ ctm_status ctm__run_delete_part(ctm_store *store, int64_t run, int32_t slabs, bo
 ctm_status ctm__slab_replace(ctm_store *store, int64_t run, int64_t slab, const ctm__chunk *chunk);
 /* Delete unpublished runs whose writers are gone. `all`: also those that may still live (tests). */
 ctm_status ctm__leftovers_collect(ctm_store *store, bool all);
+/* How often customers were erased. Inside a transaction. */
+ctm_status ctm__erasures(ctm__env *env, sqlite3 *db, int64_t *count);
 /* Who writes: for the owner column. */
 ctm_status ctm__owner_name(ctm__env *env, ctm__text *name);
 
