@@ -120,6 +120,40 @@ START_TEST(test_merges) {
 }
 END_TEST
 
+static void *count_allocate(void *data, size_t bytes) {
+  ++*(int *)data;
+  return malloc(bytes);
+}
+
+static void *count_reallocate(void *data, void *memory, size_t bytes) {
+  *(int *)data += memory == NULL;
+  return realloc(memory, bytes);
+}
+
+static void count_release(void *data, void *memory) {
+  *(int *)data -= memory != NULL;
+  free(memory);
+}
+
+/* Whoever has another allocator gets a copy: nothing of theirs is left when they are gone. */
+START_TEST(test_other_allocator) {
+  int blocks = 0;
+  ctm_allocator counting = {count_allocate, count_reallocate, count_release, &blocks};
+  ctm__env other;
+  ctm__numbers a = {0}, b = {0};
+  enum { MANY = 50000 };
+  static int64_t expected[MANY];
+  ctm__env_init(&other, &counting);
+  for (int64_t i = 0; i < MANY; i++) ck_assert(ctm__numbers_add(&other, &a, expected[i] = i) == CTM_OK);
+  ck_assert_int_gt(blocks, 0);
+  ck_assert(ctm__numbers_merge(&env, &b, &a) == CTM_OK);
+  ctm__numbers_free(&other, &a);
+  ck_assert_int_eq(blocks, 0);
+  same(&b, expected, MANY);
+  ctm__numbers_free(&env, &b);
+}
+END_TEST
+
 START_TEST(test_saved) {
   for (size_t count = 0; count < 30000; count = count * 3 + 1) {
     ctm__numbers n = {0}, back = {0};
@@ -150,6 +184,7 @@ int main(void) {
   tcase_set_timeout(c, 0);
   tcase_add_test(c, test_quantiles);
   tcase_add_test(c, test_merges);
+  tcase_add_test(c, test_other_allocator);
   tcase_add_test(c, test_saved);
   suite_add_tcase(s, c);
   SRunner *runner = srunner_create(s);

@@ -75,15 +75,21 @@ bool ctm__numbers_next(const ctm__numbers *n, size_t *at, const int64_t **items,
   return true;
 }
 
+/* Memory of another allocator may be gone before this is. */
+static bool may_share(const ctm__env *env, const ctm__number_chunk *chunk) {
+  const ctm_allocator *a = &chunk->alloc, *b = &env->alloc;
+  return a->data == b->data && a->allocate == b->allocate && a->reallocate == b->reallocate && a->release == b->release;
+}
+
 ctm_status ctm__numbers_merge(ctm__env *env, ctm__numbers *to, const ctm__numbers *from) {
   const int64_t *items;
   ctm_status status = CTM_OK;
   for (size_t at = 0, count; ctm__numbers_next(from, &at, &items, &count);) {
-    if (count <= FEW) {
+    ctm__number_chunk *chunk = at <= from->piece_count ? from->pieces[at - 1].chunk : from->open;
+    if (count <= FEW || !may_share(env, chunk)) {
       for (size_t i = 0; i < count; i++) CTM__TRY(ctm__numbers_add(env, to, items[i]));
       continue;
     }
-    ctm__number_chunk *chunk = at <= from->piece_count ? from->pieces[at - 1].chunk : from->open;
     CTM__TRY(room_for_piece(env, to));
     atomic_fetch_add_explicit(&chunk->references, 1, memory_order_relaxed);
     to->pieces[to->piece_count].chunk = chunk;
