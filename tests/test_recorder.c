@@ -338,6 +338,38 @@ START_TEST(test_long_texts) {
 }
 END_TEST
 
+/* Longer than SQLite's rows: refused alone, before it is among others. */
+START_TEST(test_too_long) {
+  enum { MOST = 100000 };
+  ctm_store *store = opened(NULL);
+  ctm_recorder *recorder;
+  ctm_interaction good = visit("C1", 5, "web"), long_text = good, long_case = good, long_value = good;
+  ctm_attribute note = {"note", CTM_TYPE_TEXT, 0, 0, NULL};
+  char *text = malloc(MOST + 1);
+  memset(text, 'x', MOST);
+  text[MOST] = '\0';
+  note.text = long_text.text = long_case.case_id = text;
+  long_value.attributes = &note;
+  long_value.attribute_count = 1;
+  OKS(store, ctm_recorder_new(store, &recorder));
+  sqlite3_limit(store->db, SQLITE_LIMIT_LENGTH, MOST);
+  OKS(store, ctm_recorder_add(recorder, &good));
+  FAILS(CTM_INVALID, store, ctm_recorder_add(recorder, &long_text), "the text: 100");
+  FAILS(CTM_INVALID, store, ctm_recorder_add(recorder, &long_case), "the case and the attributes: 100");
+  FAILS(CTM_INVALID, store, ctm_recorder_add(recorder, &long_value), "the case and the attributes: 100");
+  text[MOST - 1000] = '\0';
+  OKS(store, ctm_recorder_add(recorder, &long_text));
+  OKS(store, ctm_recorder_add(recorder, &long_case));
+  OKS(store, ctm_recorder_add(recorder, &long_value));
+  OKS(store, ctm_recorder_commit(recorder));
+  ctm_recorder_free(recorder);
+  ck_assert_int_eq(counted(store), 4);
+  OKS(store, ctm_check(store));
+  ctm_close(store);
+  free(text);
+}
+END_TEST
+
 int main(void) {
   Suite *suite = suite_create("recorder");
   TCase *tcase = tcase_create("recorder");
@@ -353,6 +385,7 @@ int main(void) {
   tcase_add_test(tcase, test_given_up);
   tcase_add_test(tcase, test_killed);
   tcase_add_test(tcase, test_long_texts);
+  tcase_add_test(tcase, test_too_long);
   suite_add_tcase(suite, tcase);
   runner = srunner_create(suite);
   srunner_set_fork_status(runner, CK_NOFORK);

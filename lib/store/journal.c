@@ -44,6 +44,19 @@ static ctm_status check_identity(ctm__env *env, const char *kind, const char *va
   return check_text(env, kind == NULL || strcmp(kind, "id") == 0 ? "the customer" : "an identity's value", value);
 }
 
+/* SQLite has a longest row: with one that is longer nothing of its transaction could be kept. */
+static ctm_status check_length(ctm_store *store, const ctm_interaction *row) {
+  enum { OF_AN_ATTRIBUTE = 32, OF_THE_REST = 256 }; /* at most, beside texts */
+  size_t most = (size_t)sqlite3_limit(store->db, SQLITE_LIMIT_LENGTH, -1);
+  size_t length = OF_THE_REST, text = row->text != NULL ? strlen(row->text) + OF_THE_REST : 0;
+  if (row->case_id != NULL) length += strlen(row->case_id);
+  for (size_t i = 0; i < row->attribute_count; i++)
+    length += OF_AN_ATTRIBUTE + (row->attributes[i].type == CTM_TYPE_TEXT ? strlen(row->attributes[i].text) : 0);
+  if (CTM__MAX(length, text) <= most) return CTM_OK;
+  return ctm__fail(&store->env, CTM_INVALID, "%s: %zu bytes are more than SQLite stores in a row (%zu)",
+                   text > most ? "the text" : "the case and the attributes", text > most ? text : length, most);
+}
+
 /* A value of its type; with its name known already, also of the type that it has had. */
 static ctm_status check_attribute(ctm_store *store, bool of_customer, const ctm_attribute *a, bool *is_new) {
   ctm__env *env = &store->env;
@@ -269,6 +282,7 @@ ctm_status ctm__row_check(ctm_store *store, const ctm_interaction *row, const ct
     CTM__TRY(check_attribute(store, false, &row->attributes[i], &c->has_new));
   for (size_t i = 0; i < extra->customer_attribute_count; i++)
     CTM__TRY(check_attribute(store, true, &extra->customer_attributes[i], &c->has_new));
+  if (row->text != NULL || row->case_id != NULL || row->attribute_count > 0) CTM__TRY(check_length(store, row));
   if (c->touchpoint < 0 || (row->channel != NULL && c->channel < 0) || (row->about != NULL && c->about < 0) ||
       (extra->segment != NULL && c->segment < 0))
     c->has_new = true;
