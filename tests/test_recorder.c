@@ -308,6 +308,29 @@ START_TEST(test_killed) {
 }
 END_TEST
 
+/* What a file has under the name of waiting rows is not taken for them. */
+START_TEST(test_hidden) {
+  static const char *const fill[] = {"", "INSERT INTO ctm_pending_rows SELECT *, NULL FROM interactions"};
+  for (size_t i = 0; i < CTM__COUNT(fill); i++) {
+    const char *path = at(i == 0 ? "a.ctm" : "b.ctm");
+    ctm_store *store = opened(path);
+    ctm_interaction row = visit("C1", 6, "web");
+    record(store, "C1", 5, "web");
+    record(store, "C1", 5, "web");
+    ctm_close(store);
+    raw(path,
+        "CREATE TABLE ctm_pending_rows(seq, identity, time, touchpoint, channel, value, survey, score, about,"
+        " case_id, key, load, flags, attributes, text)");
+    raw(path, fill[i]);
+    store = opened(path);
+    ctm_status status = ctm_record(store, &row);
+    ck_assert_msg(status == CTM_CORRUPT || status == CTM_SQLITE, "%s", ctm_status_name(status));
+    ck_assert_int_eq(counted(store), 2);
+    ctm_close(store);
+  }
+}
+END_TEST
+
 /* ---- long texts ---------------------------------------------------------------------------------------------------
  */
 
@@ -384,6 +407,7 @@ int main(void) {
   tcase_add_test(tcase, test_readers);
   tcase_add_test(tcase, test_given_up);
   tcase_add_test(tcase, test_killed);
+  tcase_add_test(tcase, test_hidden);
   tcase_add_test(tcase, test_long_texts);
   tcase_add_test(tcase, test_too_long);
   suite_add_tcase(suite, tcase);

@@ -256,6 +256,10 @@ ctm_status ctm__journal_flush(ctm_store *store) {
   }
   CTM__TRY(write_rows(store, "INSERT OR FAIL INTO interactions(" COLUMNS ") SELECT " COLUMNS " FROM ctm_pending_rows",
                       "recording interactions"));
+  if (sqlite3_changes(store->db) != (int)p->count) {
+    status = ctm__fail(&store->env, CTM_CORRUPT, "something in the file is named ctm_pending_rows and hides rows");
+    goto out;
+  }
   if (p->texts)
     CTM__TRY(write_rows(store,
                         "INSERT OR FAIL INTO texts(seq, text) SELECT seq, text FROM ctm_pending_rows"
