@@ -133,13 +133,17 @@ START_TEST(test_keys) {
   ck_assert(first_value(store) == 1);
   /* a row that is taken back takes its key with it */
   keyed.key = "l";
+  OKS(store, ctm_recorder_add(recorder, &other));
   OKS(store, ctm_recorder_add(recorder, &keyed));
   ctm_recorder_free(recorder);
   OKS(store, ctm_recorder_new(store, &recorder));
+  keyed.key = "m";
+  OKS(store, ctm_recorder_add(recorder, &keyed));
+  keyed.key = "l";
   OKS(store, ctm_recorder_add(recorder, &keyed));
   OKS(store, ctm_recorder_commit(recorder));
   ctm_recorder_free(recorder);
-  ck_assert_int_eq(counted(store), MANY + 3);
+  ck_assert_int_eq(counted(store), MANY + 4);
   OKS(store, ctm_check(store));
   ctm_close(store);
 }
