@@ -393,7 +393,10 @@ static int progress(void *data, const char *stage, int64_t done, int64_t total) 
   calls++;
   if (meanwhile != NULL && calls == stop_at) {
     ctm_store *other = opened(meanwhile_path);
-    meanwhile(other);
+    if (number(other, "SELECT count(*) FROM loads") == 0)
+      meanwhile(other);
+    else
+      calls = -1000000; /* what is left is compaction, after the load */
     ctm_close(other);
     return 0;
   }
@@ -430,7 +433,7 @@ START_TEST(test_nothing_is_left) {
       ck_assert_int_eq(count, still);
       ck_assert_int_eq(number(store, "SELECT count(*) FROM loads"), 1);
     }
-    ck_assert_int_gt(calls, sizes == 0 ? 1 : 3);
+    ck_assert_int_gt(calls, sizes == 0 ? 1 : 6); /* also while a chunk is written */
     ctm__free(&env, before);
     ctm__free(&env, first);
     ctm__free(&env, second);

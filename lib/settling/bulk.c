@@ -447,6 +447,18 @@ static void free_column(ctm__env *env, ctm__bulk_column *c) {
   ctm__dictionary_free(env, &c->texts);
 }
 
+void ctm__bulk_progress(ctm__bulk *b, ctm_progress progress, void *data) {
+  b->progress = progress;
+  b->progress_data = data;
+}
+
+ctm_status ctm__bulk_tell(ctm__bulk *b, ctm__env *env, int64_t done) {
+  if (b->progress == NULL || b->store->writing ||
+      b->progress(b->progress_data, "writing", b->rows_before + done, b->rows_before + (int64_t)b->rows) == 0)
+    return CTM_OK;
+  return ctm__fail(env, CTM_CANCELLED, "loading was cancelled");
+}
+
 void ctm__bulk_drop(ctm__bulk *b) {
   ctm__env *env;
   if (b == NULL) return;

@@ -266,6 +266,7 @@ static ctm_status look_runs(ctm__bulk *b, ctm__bulk_keys *keys, const ctm__runs 
   }
   CTM__TRY(ctm__range_plan(env, &source, RANGE_ROWS, &cuts, &ranges));
   for (size_t i = 0; i < ranges; i++) {
+    CTM__TRY(ctm__bulk_tell(b, env, 0));
     CTM__TRY(ctm__range_read(env, reader, cuts[i], cuts[i + 1], &range));
     CTM__TRY(look_range(b, keys, &range, own, found));
   }

@@ -272,13 +272,13 @@ out:
   return status;
 }
 
-ctm_status ctm__bulk_publish(ctm__bulk *b, const char *source, int64_t rejected, ctm_progress progress, void *data,
-                             int64_t *load, int64_t *loaded, int64_t *duplicates) {
+ctm_status ctm__bulk_publish(ctm__bulk *b, const char *source, int64_t rejected, int64_t *load, int64_t *loaded,
+                             int64_t *duplicates) {
   ctm_status status;
   *load = *loaded = *duplicates = 0;
   if (b->chunks == 0 && (int64_t)b->rows < b->store->sizes.journal_rows)
     return publish_rows(b, source, rejected, load, loaded, duplicates);
-  status = ctm__bulk_publish_runs(b, source, rejected, progress, data, load, loaded, duplicates);
+  status = ctm__bulk_publish_runs(b, source, rejected, load, loaded, duplicates);
   if (status != CTM_OK) ctm__bulk_unwrite(b);
   return status;
 }

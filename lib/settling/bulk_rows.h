@@ -88,7 +88,9 @@ struct ctm__bulk {
   ctm_store *staging;
   const ctm_survey *surveys; /* that come with the load; borrowed */
   size_t survey_count;
-  int64_t erasures; /* the store's when it began */
+  int64_t erasures;      /* the store's when it began */
+  ctm_progress progress; /* NULL: nobody is told */
+  void *progress_data;
   /* The catalogue that the load began with. */
   int32_t touchpoints, channels, surveys_known, segments, attributes_known, customer_attributes_known;
   int32_t *stage;     /* by touchpoint: that it had */
@@ -150,6 +152,10 @@ static inline bool ctm__bulk_has(const ctm__bulk_column *column, size_t row) {
   return column->reals != NULL && column->reals[row] == column->reals[row];
 }
 
+/* Tells that `done` rows of the chunk are written; CTM_CANCELLED on `env`. The calling thread only; nobody is told
+ * while a write transaction is open. */
+ctm_status ctm__bulk_tell(ctm__bulk *bulk, ctm__env *env, int64_t done);
+
 /* ---- people (bulk_people.c) -------------------------------------------------------------------------------------- */
 /* kind NULL: "id". */
 ctm_status ctm__bulk_kind_of(ctm__env *env, ctm__bulk_people *people, const char *kind, uint32_t *out);
@@ -196,8 +202,8 @@ ctm_status ctm__bulk_last_sequence(ctm__bulk *bulk, sqlite3 *db, int64_t *last);
 ctm_status ctm__bulk_write(ctm__bulk *bulk);
 void ctm__bulk_clear(ctm__bulk *bulk);
 /* All runs become visible, with identities and what is known of customers: the whole of a load with many rows. */
-ctm_status ctm__bulk_publish_runs(ctm__bulk *bulk, const char *source, int64_t rejected, ctm_progress progress,
-                                  void *data, int64_t *load, int64_t *loaded, int64_t *duplicates);
+ctm_status ctm__bulk_publish_runs(ctm__bulk *bulk, const char *source, int64_t rejected, int64_t *load, int64_t *loaded,
+                                  int64_t *duplicates);
 ctm_status ctm__bulk_check_erasures(ctm__bulk *bulk);
 /* All that is written and not published goes. */
 void ctm__bulk_unwrite(ctm__bulk *bulk);

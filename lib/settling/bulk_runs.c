@@ -276,13 +276,17 @@ void ctm__bulk_unwrite(ctm__bulk *b) {
       if (status == CTM_OK) status = ctm__customer_values_delete(store, run);
     }
     if (status == CTM_OK) status = ctm__run_delete(store, run);
-    if (status == CTM_OK && i + 1 == b->run_count)
-      status = ctm__identities_unreserve(store, b->reserved_count, b->reserved_first);
     if (status == CTM_OK) status = ctm__write_commit(store);
     if (status != CTM_OK) {
       ctm__write_rollback(store);
       break;
     }
+  }
+  if (b->reserved_count > 0 && ctm__write_begin(store, false) == CTM_OK) {
+    if (ctm__identities_unreserve(store, b->reserved_count, b->reserved_first) == CTM_OK)
+      (void)ctm__write_commit(store);
+    else
+      ctm__write_rollback(store);
   }
   b->run_count = 0;
   b->reserved_count = 0;
@@ -302,14 +306,8 @@ static void forget_written(ctm__bulk *b) {
   memset(b->marked, 0, sizeof b->marked);
 }
 
-static ctm_status tell(ctm__bulk *b, ctm_progress progress, void *data, int64_t done) {
-  int64_t total = b->rows_before + (int64_t)b->rows;
-  if (progress == NULL || progress(data, "writing", done, total) == 0) return CTM_OK;
-  return ctm__fail(b->env, CTM_CANCELLED, "loading was cancelled");
-}
-
-ctm_status ctm__bulk_publish_runs(ctm__bulk *b, const char *source, int64_t rejected, ctm_progress progress, void *data,
-                                  int64_t *load, int64_t *loaded, int64_t *duplicates) {
+ctm_status ctm__bulk_publish_runs(ctm__bulk *b, const char *source, int64_t rejected, int64_t *load, int64_t *loaded,
+                                  int64_t *duplicates) {
   bool again = true;
   ctm_status status = CTM_OK;
   for (int attempt = 0; again; attempt++) {
@@ -318,10 +316,11 @@ ctm_status ctm__bulk_publish_runs(ctm__bulk *b, const char *source, int64_t reje
       goto out;
     }
     if (attempt > 0) forget_written(b);
-    CTM__TRY(tell(b, progress, data, b->rows_before));
+    CTM__TRY(ctm__bulk_tell(b, b->env, 0));
     if (b->rows > 0 || b->chunks == 0) CTM__TRY(ctm__bulk_write(b));
+    CTM__TRY(ctm__bulk_tell(b, b->env, (int64_t)b->rows));
     CTM__TRY(write_people(b));
-    CTM__TRY(tell(b, progress, data, b->rows_before + (int64_t)b->rows));
+    CTM__TRY(ctm__bulk_tell(b, b->env, (int64_t)b->rows));
     CTM__TRY(publish(b, source, rejected, load, &again));
   }
   *duplicates = b->duplicates;

@@ -236,7 +236,8 @@ typedef struct writing {
   const ctm__bulk_column **columns;
   size_t column_count;
   size_t *cuts;
-  size_t room; /* rows of the longest slab */
+  size_t first; /* rows in the windows before */
+  size_t room;  /* rows of the longest slab */
   gathered worker[MOST_WORKERS];
 } writing;
 
@@ -308,6 +309,7 @@ static ctm_status make_slab(void *context, int32_t worker, ctm__env *env, size_t
   uint32_t *rows = w->order + w->cuts[number];
   size_t count = w->cuts[number + 1] - w->cuts[number];
   ctm_status status = CTM_OK;
+  if (worker == 0) CTM__TRY(ctm__bulk_tell(w->bulk, env, (int64_t)(w->first + w->cuts[number])));
   if (g->vectors == NULL) CTM__TRY(gathered_new(env, w, g));
   CTM__TRY(sort_people(env, b, rows, count));
   for (size_t i = 0; i < count; i++) {
@@ -362,10 +364,12 @@ out:
   return status;
 }
 
-static ctm_status write_run(ctm__bulk *b, uint32_t *rows, size_t count, int64_t low, int64_t high,
+static ctm_status write_run(ctm__bulk *b, uint32_t *order, size_t first, size_t end, int64_t low, int64_t high,
                             const ctm__bulk_column **columns, size_t column_count) {
   ctm__env *env = b->env;
-  writing w = {.bulk = b, .order = rows, .columns = columns, .column_count = column_count};
+  uint32_t *rows = order + first;
+  size_t count = end - first;
+  writing w = {.bulk = b, .order = rows, .first = first, .columns = columns, .column_count = column_count};
   ctm__run_head head = {.window_low = low, .window_high = high, .erasures = b->erasures + 1};
   ctm__run_writer *writer = NULL;
   ctm__bulk_run *runs;
@@ -566,6 +570,7 @@ ctm_status ctm__bulk_write(ctm__bulk *b) {
   const ctm__bulk_column **columns = NULL;
   ctm_status status;
   CTM__TRY(look_up(b));
+  CTM__TRY(ctm__bulk_tell(b, env, 0));
   CTM__TRY(prepare(b, &windows, &window_count));
   CTM__TRY(list_columns(b, &columns, &column_count));
   starts = ctm__alloc(env, (window_count + 1) * sizeof *starts);
@@ -576,11 +581,11 @@ ctm_status ctm__bulk_write(ctm__bulk *b) {
   CTM__TRY(note_names(b));
   CTM__TRY(note_customers(b));
   CTM__TRY(note_links(b));
+  CTM__TRY(ctm__bulk_tell(b, env, 0));
   CTM__TRY(order_rows(b, windows, window_count, &order, starts));
   for (size_t w = 0; w < window_count; w++)
     if (starts[w + 1] > starts[w])
-      CTM__TRY(write_run(b, order + starts[w], starts[w + 1] - starts[w], windows[w], windows[w + 1], columns,
-                         column_count));
+      CTM__TRY(write_run(b, order, starts[w], starts[w + 1], windows[w], windows[w + 1], columns, column_count));
   count_kept(b);
   b->chunks++;
 out:

@@ -445,8 +445,8 @@ void ctm__compact_after_commit(ctm_store *store) {
   store->env.error = kept;
 }
 
-void ctm__compact_after_load(ctm_store *store) {
-  ctm__compact_limits limits = {.most_rows = 2 * store->sizes.run_rows};
+void ctm__compact_after_load(ctm_store *store, ctm_progress progress, void *data) {
+  ctm__compact_limits limits = {.most_rows = 2 * store->sizes.run_rows, .progress = progress, .progress_data = data};
   ctm_error kept = store->env.error;
   if (!is_writable(store)) return;
   sqlite3_busy_timeout(store->db, 0);

@@ -21,8 +21,9 @@ ctm_status ctm__compact(ctm_store *store, const ctm__compact_limits *limits);
 /* After a commit: compact when the journal has grown beyond its size. Failure to compact is no failure of the caller's
  * and is told to nobody: what was committed is committed, and the next one tries again. */
 void ctm__compact_after_commit(ctm_store *store);
-/* After a load was published: the same, and runs of many loads become fewer. */
-void ctm__compact_after_load(ctm_store *store);
+/* After a load was published: the same, and runs of many loads become fewer. When `progress` (may be NULL) says to
+ * stop, only this stops. */
+void ctm__compact_after_load(ctm_store *store, ctm_progress progress, void *data);
 void ctm__compact_on_close(ctm_store *store); /* as far as its time allows: sizes.closing_time */
 
 /* Inside a write transaction: the windows into which new rows fall, ascending; windows[i] <= time < windows[i + 1];

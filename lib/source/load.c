@@ -427,6 +427,7 @@ ctm_status ctm__load(ctm_store *store, ctm__rows *rows, const ctm_load_options *
       ctm__mapping_resolve(env, rows->name, rows->names, rows->columns, options, store->time_zone_path, &l.mapping));
   CTM__TRY(ctm__report_new(env, rows->name, options->most_rejections, &l.report));
   CTM__TRY(ctm__bulk_new(store, &l.bulk));
+  if (options->progress != NULL) ctm__bulk_progress(l.bulk, still, &l);
   l.store = ctm__bulk_staging(l.bulk);
   l.env = &l.store->env;
   status = gather(&l);
@@ -434,11 +435,11 @@ ctm_status ctm__load(ctm_store *store, ctm__rows *rows, const ctm_load_options *
     env->error = l.env->error;
     goto out;
   }
-  CTM__TRY(ctm__bulk_publish(l.bulk, rows->name, l.report->rejected, options->progress != NULL ? still : NULL, &l,
-                             &l.report->load, &l.report->loaded, &l.report->duplicates));
+  CTM__TRY(ctm__bulk_publish(l.bulk, rows->name, l.report->rejected, &l.report->load, &l.report->loaded,
+                             &l.report->duplicates));
   l.report->overlaps = ctm__bulk_marked(l.bulk, CTM__LOCAL_OVERLAP);
   l.report->gaps = ctm__bulk_marked(l.bulk, CTM__LOCAL_GAP);
-  ctm__compact_after_load(store);
+  ctm__compact_after_load(store, options->progress != NULL ? still : NULL, &l);
 out:
   if (report != NULL && (status == CTM_OK || status == CTM_DATA)) {
     *report = l.report;
