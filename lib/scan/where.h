@@ -1,5 +1,5 @@
 /* A condition between its text and its use: the tree that the parser makes (where_parse.c), and the program made of it
- * (where.c) that batches run through (where_eval.c). */
+ * (where.c; where_bind.h for its other files) that batches run through (where_eval.c). */
 #ifndef CTM_WHERE_H
 #define CTM_WHERE_H
 
@@ -133,7 +133,7 @@ static inline int ctm__compare_int_real(int64_t i, double r) {
   return rest > 0 ? -1 : rest < 0;
 }
 
-/* SQLite's like: % any text, _ any character, letters of ASCII in either case; escape 0: none. */
+/* SQLite's like (where_texts.c): % any text, _ any character, letters of ASCII in either case; escape 0: none. */
 bool ctm__like(const char *pattern, size_t pattern_length, const char *text, size_t length, const char *escape,
                size_t escape_length);
 
