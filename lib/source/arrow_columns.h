@@ -104,6 +104,17 @@ ctm_status ctm__arrow_text(ctm__env *env, const ctm__arrow_view *view, size_t ro
 ctm_status ctm__arrow_text_raw(ctm__env *env, const ctm__arrow_view *view, size_t row, const char **text,
                                size_t *length);
 ctm_status ctm__arrow_text_check(ctm__env *env, const char *text, size_t length);
+/* Plain ASCII, as texts mostly are: no NUL in it and nothing that could be no UTF-8, so that it needs no check. */
+static inline bool ctm__arrow_text_plain(const char *text, size_t length) {
+  const uint64_t high = UINT64_C(0x8080808080808080), ones = UINT64_C(0x0101010101010101);
+  uint64_t word = 0, bad = 0;
+  for (; length >= 8; text += 8, length -= 8) {
+    memcpy(&word, text, 8);
+    bad |= (word | (word - ones)) & high; /* of ASCII, only a NUL borrows into the high bit */
+  }
+  for (size_t i = 0; i < length; i++) bad |= (uint64_t)((signed char)text[i] <= 0);
+  return bad == 0;
+}
 /* Of a column of integers; false: does not fit. */
 bool ctm__arrow_int(const ctm__arrow_view *view, size_t row, int64_t *value);
 /* Of a dictionary column's valid row: the index. CTM_DATA when it points outside the dictionary. */

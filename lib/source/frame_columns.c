@@ -122,22 +122,10 @@ static ctm_status int_code(ctm__env *env, int_map *map, int64_t key, ctm__dictio
   return CTM_OK;
 }
 
-/* Plain ASCII, as names mostly are: no NUL in it and nothing that could be no UTF-8. */
-static inline bool is_plain(const char *text, size_t length) {
-  const uint64_t high = UINT64_C(0x8080808080808080), ones = UINT64_C(0x0101010101010101);
-  uint64_t word = 0, bad = 0;
-  for (; length >= 8; text += 8, length -= 8) {
-    memcpy(&word, text, 8);
-    bad |= (word | (word - ones)) & high; /* of ASCII, only a NUL borrows into the high bit */
-  }
-  for (size_t i = 0; i < length; i++) bad |= (uint64_t)((signed char)text[i] <= 0);
-  return bad == 0;
-}
-
 static ctm_status add_text(ctm__env *env, ctm__dictionary *d, const char *text, size_t length, int32_t *code) {
   int32_t before = d->count;
   ctm_status status = ctm__dictionary_add(env, d, text, length, code);
-  if (status != CTM_OK || d->count == before || is_plain(text, length)) return status;
+  if (status != CTM_OK || d->count == before || ctm__arrow_text_plain(text, length)) return status;
   return ctm__arrow_text_check(env, text, length);
 }
 

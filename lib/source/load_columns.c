@@ -257,18 +257,6 @@ static bool is_data(ctm_status status) {
   return status == CTM_DATA || (status != CTM_OK && ctm__data_error(status));
 }
 
-/* Plain ASCII, as texts mostly are: no NUL in it and nothing that could be no UTF-8. */
-static inline bool is_plain(const char *text, size_t length) {
-  const uint64_t high = UINT64_C(0x8080808080808080), ones = UINT64_C(0x0101010101010101);
-  uint64_t word = 0, bad = 0;
-  for (; length >= 8; text += 8, length -= 8) {
-    memcpy(&word, text, 8);
-    bad |= (word | (word - ones)) & high; /* of ASCII, only a NUL borrows into the high bit */
-  }
-  for (size_t i = 0; i < length; i++) bad |= (uint64_t)((signed char)text[i] <= 0);
-  return bad == 0;
-}
-
 static ctm_status new_entry(ctm__load_columns *c, name_column *n, const char *text, size_t length, int32_t *entry) {
   ctm__env *env = c->env;
   int32_t before = n->texts.count, *codes;
@@ -412,7 +400,8 @@ static ctm_status look_texts(ctm__load_columns *c, texts *t, int32_t column, con
       text = ctm__cell_text(&cell, *buffer + (c->filling->looked + i) * CTM__TIME_TEXT, &length);
       if (text == NULL) continue;
     }
-    if (length > UINT32_MAX || (!is_plain(text, length) && ctm__arrow_text_check(c->env, text, length) != CTM_OK)) {
+    if (length > UINT32_MAX ||
+        (!ctm__arrow_text_plain(text, length) && ctm__arrow_text_check(c->env, text, length) != CTM_OK)) {
       c->bad[i] = 1;
       continue;
     }
