@@ -1,4 +1,4 @@
-/* A load while rows are read: what load.c (row by row) and load_columns.c (by columns) share. */
+/* A load while rows are read: what load.c shares with load_row.c (row by row) and load_columns.c (by columns). */
 #ifndef CTM_LOAD_H
 #define CTM_LOAD_H
 
@@ -33,6 +33,9 @@ typedef struct ctm__loading {
 
 /* The row at hand (`cells`) into the bulk or, when it is bad, into the report; `status` is what reading it gave. */
 ctm_status ctm__load_row(ctm__loading *loading, ctm_status status);
+
+/* Counts for how many things each column is used: before the first row. */
+ctm_status ctm__load_uses(ctm__loading *loading);
 
 typedef struct ctm__load_columns ctm__load_columns;
 ctm_status ctm__load_columns_new(ctm__loading *loading, ctm__load_columns **columns);

@@ -1,6 +1,6 @@
 /* Columns of an Arrow batch into a bulk, a slice of rows at a time. A slice is first looked at: what it says is decoded
- * and checked, and nothing is changed. Rows that are not plainly good go the way of single rows (load.c), which knows
- * what is wrong with them; those between them are put into the bulk by columns. */
+ * and checked, and nothing is changed. Rows that are not plainly good go the way of single rows (load_row.c), which
+ * knows what is wrong with them; those between them are put into the bulk by columns. */
 #include "load_columns.h"
 
 static ctm_status names_new(ctm__env *env, ctm__load_names *n, int32_t column, const char *what, const char *constant,
