@@ -41,24 +41,13 @@ static void repair(uint8_t *bytes, size_t size) {
 /* The rows that are present lie in the range, ascending. Where the column is whole they are those that all rows
  * tell; returns false where they could not be read. */
 static bool read_present(ctm__env *env, ctm__slab *slab, const uint8_t *all, const uint8_t *present, bool whole) {
-  size_t rows = slab->rows, first = rows / 5, last = rows - rows / 7, count, reals_count = 0, next = 0;
-  uint32_t *at = malloc((last - first) * 4 + 1), *reals_at = malloc((last - first) * 4 + 1);
-  double *reals = malloc((last - first) * 8 + 1);
-  must(at != NULL && reals_at != NULL && reals != NULL);
+  size_t rows = slab->rows, first = rows / 5, last = rows - rows / 7, count, next = 0;
+  uint32_t *at = malloc((last - first) * 4 + 1);
+  must(at != NULL);
   ctm_status status = ctm__slab_present(env, slab, first, last, at, &count);
   must(status == CTM_OK || status == CTM_CORRUPT);
   must(status != CTM_OK || count <= last - first);
   for (size_t i = 0; status == CTM_OK && i < count; i++) must(at[i] < last - first && (i == 0 || at[i] > at[i - 1]));
-  if (slab->kind == CTM__SLAB_REALS) {
-    ctm_status reals_status = ctm__slab_present_reals(env, slab, first, last, reals_at, reals, &reals_count);
-    must(reals_status == CTM_OK || reals_status == CTM_CORRUPT);
-    for (size_t i = 0; reals_status == CTM_OK && i < reals_count; i++) {
-      must(reals_at[i] < last - first && (i == 0 || reals_at[i] > reals_at[i - 1]));
-      if (whole) must(memcmp(reals + i, all + 8 * (first + reals_at[i]), 8) == 0);
-    }
-    if (reals_status != CTM_OK) status = reals_status;
-    must(!whole || (status == CTM_OK && reals_count == count && memcmp(at, reals_at, count * 4) == 0));
-  }
   for (size_t i = first; whole && i < last; i++) {
     bool there = present == NULL || present[i];
     if (slab->kind == CTM__SLAB_CODES || slab->kind == CTM__SLAB_TEXTS)
@@ -68,8 +57,6 @@ static bool read_present(ctm__env *env, ctm__slab *slab, const uint8_t *all, con
   }
   must(!whole || next == count);
   free(at);
-  free(reals_at);
-  free(reals);
   return status == CTM_OK;
 }
 

@@ -305,23 +305,16 @@ static ctm_status compare(ctm__env *e, const column *c, ctm__slab *slab, size_t 
 
 /* The rows that are present, against what was written. */
 static ctm_status compare_present(ctm__env *e, const column *c, ctm__slab *slab, size_t first, size_t last) {
-  size_t count, reals_count = 0, next = 0;
-  uint32_t *rows = room((last - first) * 4), *reals_rows = room((last - first) * 4);
-  double *reals = room((last - first) * 8);
+  size_t count, next = 0;
+  uint32_t *rows = room((last - first) * 4);
   ctm_status status = ctm__slab_present(e, slab, first, last, rows, &count);
-  if (c->reals && status == CTM_OK)
-    status = ctm__slab_present_reals(e, slab, first, last, reals_rows, reals, &reals_count);
   for (size_t i = first; status == CTM_OK && i < last; i++) {
     if (c->reals ? isnan(c->reals[i]) : c->codes ? c->codes[i] < 0 : c->present && !c->present[i]) continue;
     MUST(next < count && rows[next] == i - first);
-    if (c->reals)
-      MUST(next < reals_count && reals_rows[next] == i - first && memcmp(reals + next, c->reals + i, 8) == 0);
     next++;
   }
-  if (status == CTM_OK) MUST(next == count && (!c->reals || next == reals_count));
+  if (status == CTM_OK) MUST(next == count);
   free(rows);
-  free(reals_rows);
-  free(reals);
   return status;
 }
 
@@ -798,7 +791,6 @@ START_TEST(what_is_not_there_is_not_read) {
   ck_assert_int_eq(ctm__slab_ints(&env, &slab, 0, 3, out, NULL), CTM_INVALID);
   ck_assert_int_eq(ctm__slab_codes(&env, &slab, 0, 3, codes), CTM_INVALID);
   ck_assert_int_eq(ctm__slab_present(&env, &slab, 0, 4, rows, &count), CTM_INVALID);
-  ck_assert_int_eq(ctm__slab_present_reals(&env, &slab, 0, 3, rows, reals, &count), CTM_INVALID);
   ck_assert_int_eq(ctm__slab_find_identities(&env, &slab, 0, 9, &first, &last), CTM_INVALID);
   ck_assert_int_eq(ctm__slab_find_code(&slab, 1), -1);
   ck_assert_int_eq(ctm__slab_find_text(&slab, "a", 1), -1);

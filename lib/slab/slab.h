@@ -115,10 +115,6 @@ ctm_status ctm__slab_reals(ctm__env *env, ctm__slab *slab, size_t first, size_t 
 /* Any kind: which of the rows are not null, ascending, counted from `first`; a remap changes nothing. `rows` has room
  * for last - first of them. A column without nulls tells so by its head: its blocks are not looked at. */
 ctm_status ctm__slab_present(ctm__env *env, ctm__slab *slab, size_t first, size_t last, uint32_t *rows, size_t *count);
-/* REALS: with their values, of the same room. Where few are present this is many times faster than
- * ctm__slab_reals, which writes every null. */
-ctm_status ctm__slab_present_reals(ctm__env *env, ctm__slab *slab, size_t first, size_t last, uint32_t *rows,
-                                   double *reals, size_t *count);
 
 /* From now on the i-th occurring code (slab->codes[i], or text i) comes as map[i] (>= -1). Costs nothing by row. */
 ctm_status ctm__slab_remap(ctm__env *env, ctm__slab *slab, const int32_t *map);

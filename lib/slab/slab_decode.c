@@ -600,38 +600,6 @@ ctm_status ctm__slab_present(ctm__env *env, ctm__slab *slab, size_t first, size_
   return CTM_OK;
 }
 
-ctm_status ctm__slab_present_reals(ctm__env *env, ctm__slab *slab, size_t first, size_t last, uint32_t *rows,
-                                   double *reals, size_t *count) {
-  ctm_status status = check_range(env, slab, first, last, slab->kind == CTM__SLAB_REALS);
-  size_t made = 0;
-  *count = 0;
-  if (status != CTM_OK) return status;
-  if (slab->blocks == 0) {
-    CTM__TRY(ctm__slab_present(env, slab, first, last, rows, count));
-    for (size_t i = 0; i < *count; i++) reals[i] = slab->low_real;
-    return CTM_OK;
-  }
-  for (size_t row = first; row < last;) {
-    part p = part_at(slab, row, last);
-    block b;
-    size_t before, here;
-    if (!block_open(slab, p.block, &b)) return damaged_block(env, slab, p.block);
-    here = present_rows(&b, p.from, p.rows, (uint32_t)(row - first) - (uint32_t)p.from, rows + made, &before);
-    if (here == b.values && here > 0) {
-      if (!block_reals(slab, &b, reals + made)) return damaged_block(env, slab, p.block);
-    } else if (here > 0) {
-      double *values = (void *)scratch_output(slab);
-      if (!block_reals(slab, &b, values)) return damaged_block(env, slab, p.block);
-      memcpy(reals + made, values + before, here * sizeof *reals);
-    }
-    made += here;
-    row += p.rows;
-  }
-  *count = made;
-out:
-  return status;
-}
-
 /* ---- codes and texts ----------------------------------------------------------------------------------------------
  */
 
