@@ -1,7 +1,7 @@
 /* Any bytes are a column that reads whole and in parts alike, or are refused with a reason. Checksums are repaired
  * first, so that what lies behind them is reached. Build:
  * clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Iinclude -Ilib/base -Ilib/slab fuzz/fuzz_slab.c \
- *   lib/slab/slab_*.c lib/base/{memory,dictionary,hash,bytes,text,status}.c -lz -o fuzz_slab \
+ *   lib/slab/slab_*.c lib/base/{memory,dictionary,hash,bytes,text,status,deflate}.c -lz -o fuzz_slab \
  *   && ./fuzz_slab fuzz/corpus/slab */
 #include <math.h>
 #include <stdlib.h>

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "lib" / "slab").glob("*.c")) + [
-    ROOT / "lib" / "base" / f"{name}.c" for name in "memory dictionary hash bytes text status".split()
+    ROOT / "lib" / "base" / f"{name}.c" for name in "memory dictionary hash bytes text status deflate".split()
 ]
 WORD = (1 << 64) - 1
 IDENTITY, TIME, INTS, CODES, REALS, TEXTS = range(1, 7)

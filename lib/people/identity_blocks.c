@@ -7,13 +7,11 @@
  * compaction merges small ones. Two entries may have the same kind and value, with two numbers, where two loads met:
  * those stand side by side in the order of their numbers, and never in two blocks of one generation. */
 #include "identity_blocks.h"
-#include "sorted.h"
 
 #include <stdlib.h>
 
-#ifndef CTM_NO_ZLIB
-#include <zlib.h>
-#endif
+#include "deflate.h"
+#include "sorted.h"
 
 enum {
   BLOCK_VERSION = 1,
@@ -42,96 +40,6 @@ static int compare_bytes(const char *a, size_t a_length, const char *b, size_t b
   int order = both > 0 ? memcmp(a, b, both) : 0;
   return order != 0 ? order : (a_length > b_length) - (a_length < b_length);
 }
-
-/* ---- deflate --------------------------------------------------------------------------------------------------------
- */
-
-#ifndef CTM_NO_ZLIB
-static void *zlib_alloc(void *env, unsigned count, unsigned size) {
-  return ctm__calloc(env, count, size);
-}
-
-static void zlib_free(void *env, void *memory) {
-  ctm__free(env, memory);
-}
-
-/* One for all blocks: setting it up costs more than a block. */
-typedef struct deflater {
-  z_stream z;
-  bool ready;
-  uint8_t *out;
-  size_t capacity;
-} deflater;
-
-/* *deflated is NULL when it does not save an eighth. */
-static ctm_status deflate_bytes(ctm__env *env, deflater *d, const uint8_t *bytes, size_t length, uint8_t **deflated,
-                                size_t *deflated_length) {
-  *deflated = NULL;
-  if (length < LEAST_DEFLATED) return CTM_OK;
-  uint8_t *out = ctm__grow(env, d->out, &d->capacity, length, 1);
-  if (out == NULL) return CTM_NOMEM;
-  d->out = out;
-  if (!d->ready) {
-    d->z = (z_stream){.zalloc = zlib_alloc, .zfree = zlib_free, .opaque = env};
-    int made = deflateInit(&d->z, Z_DEFAULT_COMPRESSION);
-    if (made != Z_OK)
-      return made == Z_MEM_ERROR ? CTM_NOMEM : ctm__fail(env, CTM_INTERNAL, "zlib cannot start to compress identities");
-    d->ready = true;
-  }
-  size_t room = length - length / 8;
-  d->z.next_in = (uint8_t *)(uintptr_t)bytes;
-  d->z.avail_in = (unsigned)length;
-  d->z.next_out = out;
-  d->z.avail_out = (unsigned)room;
-  if (deflate(&d->z, Z_FINISH) == Z_STREAM_END) {
-    *deflated = out;
-    *deflated_length = room - d->z.avail_out;
-  }
-  deflateReset(&d->z);
-  return CTM_OK;
-}
-
-static void deflater_free(ctm__env *env, deflater *d) {
-  if (d->ready) deflateEnd(&d->z);
-  ctm__free(env, d->out);
-}
-
-static ctm_status inflate_bytes(ctm__env *env, const uint8_t *bytes, size_t length, uint8_t *out, size_t out_length) {
-  z_stream z = {.zalloc = zlib_alloc, .zfree = zlib_free, .opaque = env};
-  z.next_in = (uint8_t *)(uintptr_t)bytes;
-  z.avail_in = (unsigned)length;
-  int made = inflateInit(&z);
-  if (made != Z_OK)
-    return made == Z_MEM_ERROR ? CTM_NOMEM : ctm__fail(env, CTM_INTERNAL, "zlib cannot start to read identities");
-  z.next_out = out;
-  z.avail_out = (unsigned)out_length;
-  int end = inflate(&z, Z_FINISH);
-  bool whole = end == Z_STREAM_END && z.avail_in == 0 && z.avail_out == 0;
-  inflateEnd(&z);
-  if (end == Z_MEM_ERROR) return CTM_NOMEM;
-  return whole ? CTM_OK : damaged(env, "its values cannot be inflated");
-}
-#else
-typedef struct deflater {
-  char none;
-} deflater;
-
-static ctm_status deflate_bytes(ctm__env *env, deflater *d, const uint8_t *bytes, size_t length, uint8_t **deflated,
-                                size_t *deflated_length) {
-  (void)env, (void)d, (void)bytes, (void)length, (void)deflated_length;
-  *deflated = NULL;
-  return CTM_OK;
-}
-
-static void deflater_free(ctm__env *env, deflater *d) {
-  (void)env, (void)d;
-}
-
-static ctm_status inflate_bytes(ctm__env *env, const uint8_t *bytes, size_t length, uint8_t *out, size_t out_length) {
-  (void)bytes, (void)length, (void)out, (void)out_length;
-  return ctm__fail(env, CTM_UNSUPPORTED, "identities are compressed, and this libctm was built without zlib");
-}
-#endif
 
 /* ---- a block --------------------------------------------------------------------------------------------------------
  */
@@ -212,7 +120,9 @@ static ctm_status block_open(ctm__env *env, sqlite3_stmt *row, int at, bool valu
     uint8_t *inflated = ctm__grow(env, b->inflated, &b->capacity, CTM__MAX((size_t)raw, (size_t)1), 1);
     if (inflated == NULL) return CTM_NOMEM;
     b->inflated = inflated;
-    CTM__TRY(inflate_bytes(env, b->values, b->length, inflated, (size_t)raw));
+    bool whole;
+    CTM__TRY(ctm__inflate(env, b->values, b->length, inflated, (size_t)raw, &whole));
+    if (!whole) return damaged(env, "its values cannot be inflated");
     b->values = inflated;
     b->length = (size_t)raw;
   }
@@ -475,7 +385,7 @@ typedef struct builder {
   ctm_store *store;
   int64_t run, generation;
   size_t most;
-  deflater deflater;
+  ctm__deflater deflater;
   ctm__writer values, bytes;
   int64_t *numbers;
   size_t count, capacity;
@@ -493,7 +403,7 @@ static void builder_begin(builder *b, ctm_store *store, int64_t run, int64_t gen
 
 static void builder_free(builder *b) {
   ctm__env *env = &b->store->env;
-  deflater_free(env, &b->deflater);
+  ctm__deflater_free(env, &b->deflater);
   ctm__writer_free(env, &b->values);
   ctm__writer_free(env, &b->bytes);
   ctm__free(env, b->numbers);
@@ -529,8 +439,8 @@ out:
 /* The block's bytes into b->bytes. */
 static ctm_status builder_encode(builder *b, int64_t *low, int64_t *high) {
   ctm__env *env = &b->store->env;
-  uint8_t *deflated;
-  size_t stored = b->values.length;
+  const uint8_t *deflated = NULL;
+  size_t length = b->values.length, stored = length;
   unsigned width = 0;
   ctm_status status;
   *low = *high = b->numbers[0];
@@ -539,7 +449,8 @@ static ctm_status builder_encode(builder *b, int64_t *low, int64_t *high) {
     *high = CTM__MAX(*high, b->numbers[i]);
   }
   while (width < 31 && (*high - *low) >> width != 0) width++;
-  CTM__TRY(deflate_bytes(env, &b->deflater, b->values.data, b->values.length, &deflated, &stored));
+  if (length >= LEAST_DEFLATED) /* and where it saves an eighth */
+    CTM__TRY(ctm__deflate(env, &b->deflater, b->values.data, length, length - length / 8, &deflated, &stored));
   b->bytes.length = 0;
   CTM__TRY(ctm__write_u8(env, &b->bytes, BLOCK_VERSION));
   CTM__TRY(ctm__write_u8(env, &b->bytes, deflated != NULL ? DEFLATED : 0));

@@ -1,73 +1,9 @@
 /* The sorted texts of a slab, in its head: front-coded (each shares a prefix with the one before) and deflated, where
- * that makes them smaller. CTM_NO_ZLIB leaves deflating out: such texts are then recognised and refused. */
+ * that makes them smaller. */
+#include "deflate.h"
 #include "slab_format.h"
 
-#ifndef CTM_NO_ZLIB
-#include <zlib.h>
-
-static void *zlib_alloc(void *env, unsigned count, unsigned size) {
-  return ctm__calloc(env, count, size);
-}
-
-static void zlib_free(void *env, void *memory) {
-  ctm__free(env, memory);
-}
-
-/* Deflate; *deflated is NULL when that does not make it smaller. */
-static ctm_status deflate_bytes(ctm__env *env, const uint8_t *bytes, size_t length, uint8_t **deflated,
-                                size_t *deflated_length) {
-  z_stream z = {.zalloc = zlib_alloc, .zfree = zlib_free, .opaque = env};
-  *deflated = NULL;
-  if (length < 64) return CTM_OK;
-  uint8_t *out = ctm__alloc(env, length);
-  if (out == NULL) return CTM_NOMEM;
-  int made = deflateInit(&z, Z_DEFAULT_COMPRESSION);
-  if (made != Z_OK) {
-    ctm__free(env, out);
-    return made == Z_MEM_ERROR ? CTM_NOMEM : ctm__fail(env, CTM_INTERNAL, "zlib cannot start to compress texts");
-  }
-  z.next_in = (uint8_t *)(uintptr_t)bytes;
-  z.avail_in = (unsigned)length;
-  z.next_out = out;
-  z.avail_out = (unsigned)(length - 1);
-  bool smaller = deflate(&z, Z_FINISH) == Z_STREAM_END;
-  *deflated_length = length - 1 - z.avail_out;
-  deflateEnd(&z);
-  if (smaller)
-    *deflated = out;
-  else
-    ctm__free(env, out);
-  return CTM_OK;
-}
-
-static ctm_status inflate_bytes(ctm__env *env, const uint8_t *bytes, size_t length, uint8_t *out, size_t out_length) {
-  z_stream z = {.zalloc = zlib_alloc, .zfree = zlib_free, .opaque = env};
-  z.next_in = (uint8_t *)(uintptr_t)bytes;
-  z.avail_in = (unsigned)length;
-  int made = inflateInit(&z);
-  if (made != Z_OK)
-    return made == Z_MEM_ERROR ? CTM_NOMEM : ctm__fail(env, CTM_INTERNAL, "zlib cannot start to read texts");
-  z.next_out = out;
-  z.avail_out = (unsigned)out_length;
-  int end = inflate(&z, Z_FINISH);
-  bool whole = end == Z_STREAM_END && z.avail_in == 0 && z.avail_out == 0;
-  inflateEnd(&z);
-  if (end == Z_MEM_ERROR) return CTM_NOMEM;
-  return whole ? CTM_OK : ctm__fail(env, CTM_CORRUPT, "a slab's texts cannot be inflated");
-}
-#else
-static ctm_status deflate_bytes(ctm__env *env, const uint8_t *bytes, size_t length, uint8_t **deflated,
-                                size_t *deflated_length) {
-  (void)env, (void)bytes, (void)length, (void)deflated_length;
-  *deflated = NULL;
-  return CTM_OK;
-}
-
-static ctm_status inflate_bytes(ctm__env *env, const uint8_t *bytes, size_t length, uint8_t *out, size_t out_length) {
-  (void)bytes, (void)length, (void)out, (void)out_length;
-  return ctm__fail(env, CTM_UNSUPPORTED, "a slab's texts are compressed, and this libctm was built without zlib");
-}
-#endif
+enum { LEAST_DEFLATED = 64 };
 
 static size_t shared_prefix(const ctm__slab_string *a, const ctm__slab_string *b) {
   size_t most = CTM__MIN(a->length, b->length), shared = 0;
@@ -80,7 +16,9 @@ static ctm_status write_way(ctm__env *env, const ctm__slab_string *texts, size_t
                             uint8_t *flags) {
   ctm_status status;
   int64_t *prefixes = NULL, *lengths;
-  uint8_t *rest = NULL, *deflated = NULL, *room;
+  uint8_t *rest = NULL, *room;
+  const uint8_t *deflated = NULL;
+  ctm__deflater deflater = {0};
   size_t rest_length = 0, stored;
   *flags = front ? CTM__SLAB_FRONT_CODED : 0;
   if ((prefixes = ctm__calloc(env, 2 * count, sizeof *prefixes)) == NULL) return CTM_NOMEM;
@@ -101,7 +39,8 @@ static ctm_status write_way(ctm__env *env, const ctm__slab_string *texts, size_t
     memcpy(rest + at, texts[i].bytes + prefixes[i], (size_t)lengths[i]);
     at += (size_t)lengths[i];
   }
-  CTM__TRY(deflate_bytes(env, rest, rest_length, &deflated, &stored));
+  if (rest_length >= LEAST_DEFLATED)
+    CTM__TRY(ctm__deflate(env, &deflater, rest, rest_length, rest_length - 1, &deflated, &stored));
   if (deflated != NULL)
     *flags |= CTM__SLAB_DEFLATED;
   else
@@ -112,7 +51,7 @@ static ctm_status write_way(ctm__env *env, const ctm__slab_string *texts, size_t
   }
   memcpy(room, deflated != NULL ? deflated : rest, stored);
 out:
-  ctm__free(env, deflated);
+  ctm__deflater_free(env, &deflater);
   ctm__free(env, rest);
   ctm__free(env, prefixes);
   return status;
@@ -192,6 +131,7 @@ ctm_status ctm__slab_read_texts(ctm__env *env, ctm__slab *slab, ctm__in *in, uin
     goto out;
   }
   if (slab->flags & CTM__SLAB_DEFLATED) {
+    bool whole = false;
     if (rest_length > CTM__INFLATE_GAIN * stored) {
       status = broken(env);
       goto out;
@@ -200,7 +140,11 @@ ctm_status ctm__slab_read_texts(ctm__env *env, ctm__slab *slab, ctm__in *in, uin
       status = CTM_NOMEM;
       goto out;
     }
-    CTM__TRY(inflate_bytes(env, rest, stored, inflated, rest_length));
+    CTM__TRY(ctm__inflate(env, rest, stored, inflated, rest_length, &whole));
+    if (!whole) {
+      status = ctm__fail(env, CTM_CORRUPT, "a slab's texts cannot be inflated");
+      goto out;
+    }
     rest = inflated;
   } else if (stored != rest_length) {
     status = broken(env);
