@@ -59,6 +59,19 @@ def mix(x):
     return x ^ x >> 28
 
 
+def piece_mark(piece):
+    """What binds the columns of customer_values to their row."""
+    columns = 0
+    for i, name in enumerate(("identities", "orders", "bytes", "loads")):
+        if (data := piece[name]) is not None:
+            head = data[: int.from_bytes(data[20:24], "little")]
+            columns = mix((columns + fingerprint(head) + i) % 2**64)
+    place = mix(piece["id"] % 2**64)
+    for name in ("attribute", "load", "sequence"):
+        place = mix((place + piece[name]) % 2**64)
+    return columns ^ place
+
+
 def identity_block(block):
     """(value, number) for each entry."""
     data, sum_ = block["bytes"][:-8], int.from_bytes(block["bytes"][-8:], "little")
@@ -276,6 +289,12 @@ class Reading:
             assert kind == IDENTITY and len(identities) == piece["rows"] == len(set(identities))
             kind, orders = read_column(piece["orders"])
             assert kind == INTS
+            assert piece["mark"] % 2**64 == piece_mark(piece)
+            if piece["loads"] is not None:
+                kind, loads = read_column(piece["loads"])
+                assert kind == INTS and len(loads) == piece["rows"]
+                known = {load for (load,) in self.db.execute("select number from loads where undone is null")}
+                assert set(loads) <= known | {0}
             kind, values = read_column(piece["bytes"])
             if piece["attribute"] == -1:
                 assert kind == CODES

@@ -17,7 +17,7 @@ FLIPS = int(os.environ.get("CTM_TEST_FLIPS", "16"))  # of each kind
 TINY = {"slab_rows": 64, "block_rows": 16, "run_rows": 200, "journal_rows": 64}
 SURE = ["slab_columns.bytes", "identity_blocks.bytes"]
 PLACES = [*SURE, "slabs.columns", "runs.codes", "customer_values.bytes", "customer_values.identities",
-          "customer_values.orders", "interactions.attributes"]  # fmt: skip
+          "customer_values.orders", "customer_values.loads", "interactions.attributes"]  # fmt: skip
 NUMBERS = {
     "runs": ["state", "rank", "load", "window_low", "window_high", "rows", "nobody", "min_time", "max_time", "date_only",
              "keyed"],

@@ -587,6 +587,9 @@ static const damage damages[] = {
     SQL("number of rows is impossible", "UPDATE customer_values SET rows = 0 WHERE id = " AGES),
     SQL("another number of rows", "UPDATE customer_values SET rows = rows + 1 WHERE id = " AGES),
     SQL("its load does not exist", "UPDATE customer_values SET load = 9 WHERE id = " AGES),
+    SQL("columns are another piece's", "UPDATE customer_values SET load = 0 WHERE id = " AGES),
+    SQL("columns are another piece's", "UPDATE customer_values SET mark = mark + 1 WHERE id = " AGES),
+    SQL("its loads are of another kind", "UPDATE customer_values SET loads = identities WHERE id = " AGES),
     SQL("attribute is not in the catalogue", "UPDATE customer_values SET attribute = 99 WHERE id = " AGES),
     SQL("of another type than",
         "UPDATE customer_values SET attribute = (SELECT code FROM attributes WHERE of_customer"

@@ -227,7 +227,7 @@ START_TEST(test_against_a_model) {
   bool waiting[ATTRIBUTES] = {false};
   for (int round = 0; round < 80; round++) {
     OKS(store, ctm__write_begin(store, false));
-    switch (roll(7)) {
+    switch (roll(8)) {
       case 0:
       case 1:
         for (uint32_t i = roll(30); i > 0; i--) set_row(store, roll(2) ? 0 : loads);
@@ -262,6 +262,19 @@ START_TEST(test_against_a_model) {
         undo(load);
         break;
       }
+      case 6: { /* fewer pieces */
+        bool all = roll(2) == 0;
+        for (int a = 0; a < ATTRIBUTES; a++) {
+          int64_t most = roll(3) ? INT64_MAX : 100, left;
+          char sql[200];
+          OKS(store, ctm__customer_values_compact(store, code_of(a), types[a], all, &most));
+          snprintf(sql, sizeof sql,
+                   "SELECT count(DISTINCT sequence) FROM customer_values WHERE run = 0 AND attribute = %d", code_of(a));
+          OKS(store, ctm__sql_integer(&store->env, store->db, sql, &left));
+          if (most > 1000000) ck_assert_int_le(left, all ? 1 : 6);
+        }
+        break;
+      }
       default: {
         int64_t identities[9] = {0};
         size_t count = roll(9), kept = 0;
@@ -288,12 +301,12 @@ static ctm_status add_up(void *context, ctm__env *env, const ctm__customer_value
   return CTM_OK;
 }
 
-static void small_column(ctm_store *store) {
+static void small_column(ctm_store *store, int factor) {
   int64_t identity[40], order[40], ints[40];
   for (int i = 0; i < 40; i++) {
     identity[i] = 2 * i + 1;
     order[i] = 39 - i;
-    ints[i] = i * 11 % 7;
+    ints[i] = i * factor % 7;
   }
   ctm__customer_column column = {.attribute = 1,
                                  .rows = 40,
@@ -308,7 +321,7 @@ static void small_column(ctm_store *store) {
 START_TEST(test_widened) {
   ctm_store *store = opened(NULL);
   double sum = 0;
-  small_column(store);
+  small_column(store, 11);
   OKS(store, ctm__customer_values_each(&store->env, store->db, 1, CTM_TYPE_REAL, add_up, &sum));
   double expected = 0;
   for (int i = 0; i < 40; i++) expected += i * 11 % 7;
@@ -325,6 +338,15 @@ START_TEST(test_damage) {
       "UPDATE customer_values SET rows = 0",
       "UPDATE customer_values SET sequence = -5",
       "UPDATE customer_values SET sequence = 9223372036854775807",
+      "UPDATE customer_values SET sequence = sequence + 1",
+      "UPDATE customer_values SET load = load + 1",
+      "UPDATE customer_values SET mark = mark + 1",
+      "UPDATE customer_values SET loads = orders",
+      /* a whole piece in another's place */
+      "UPDATE customer_values SET (identities, orders, bytes) = (SELECT identities, orders, bytes FROM customer_values"
+      " WHERE id = 4) WHERE id = 1",
+      "UPDATE customer_values SET (identities, orders, bytes, mark) = (SELECT identities, orders, bytes, mark FROM"
+      " customer_values WHERE id = 4) WHERE id = 1",
       "UPDATE customer_values SET identities = orders",
       "UPDATE customer_values SET orders = identities",
       "UPDATE customer_values SET bytes = identities",
@@ -336,7 +358,8 @@ START_TEST(test_damage) {
   sqlite3_blob *blob;
   double sum;
   store->sizes.slab_rows = store->sizes.block_rows = 16;
-  small_column(store);
+  small_column(store, 11);
+  small_column(store, 12);
   for (size_t c = 0; c < CTM__COUNT(columns); c++) {
     ck_assert_int_eq(sqlite3_blob_open(store->db, "main", "customer_values", columns[c], 2, 1, &blob), SQLITE_OK);
     for (int at = 0; at < sqlite3_blob_bytes(blob); at++) {
@@ -391,6 +414,7 @@ static ctm_status everything(ctm_store *store) {
   CTM__TRY(ctm__customer_write(store, 5, &name, &(int32_t){2}, &type, 1, 3, 0));
   CTM__TRY(ctm__customer_values_publish(store, 0, 1));
   CTM__TRY(ctm__customer_values_publish(store, RUN, 2));
+  CTM__TRY(ctm__customer_values_compact(store, 2, CTM_TYPE_TEXT, true, &(int64_t){1000}));
   CTM__TRY(ctm__customer_values_forget(store, (int64_t[]){5, 38, 17}, 3));
   CTM__TRY(ctm__customer_values_undo(store, 1));
   CTM__TRY(ctm__write_commit(store));

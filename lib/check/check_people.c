@@ -422,7 +422,7 @@ static ctm_status bad_piece(ctm__env *env, const piece *p, const char *what) {
 }
 
 static ctm_status piece_column(ctm__checking *c, const piece *p, sqlite3_stmt *s, int at, ctm__slab *slab) {
-  static const char *const names[] = {"identities", "orders", "bytes"};
+  static const char *const names[] = {"identities", "orders", "bytes", "loads"};
   const void *bytes = sqlite3_column_blob(s, at);
   size_t length = (size_t)sqlite3_column_bytes(s, at);
   ctm_status status;
@@ -490,6 +490,33 @@ static ctm_status check_piece_values(ctm__checking *c, const piece *p, const ctm
   return CTM_OK;
 }
 
+/* Where several loads set what a piece has. */
+static ctm_status check_piece_loads(ctm__checking *c, const piece *p, ctm__slab *slab) {
+  int64_t *loads = NULL;
+  ctm_status status = CTM_OK;
+  if (slab->kind != CTM__SLAB_INTS || slab->nulls > 0) return bad_piece(c->env, p, "its loads are of another kind");
+  if ((loads = ctm__alloc(c->env, p->rows * sizeof *loads)) == NULL) return CTM_NOMEM;
+  CTM__TRY(ctm__slab_ints(c->env, slab, 0, p->rows, loads, NULL));
+  for (size_t i = 0; i < p->rows && status == CTM_OK; i++)
+    if (loads[i] != 0 && !ctm__check_load_known(c, loads[i])) status = bad_piece(c->env, p, "its load does not exist");
+out:
+  ctm__free(c->env, loads);
+  return status;
+}
+
+static ctm_status check_piece_mark(ctm__checking *c, const piece *p, sqlite3_stmt *s, int64_t load) {
+  ctm__piece_place place = {p->id, p->attribute, load, p->sequence};
+  const void *columns[4];
+  size_t lengths[4];
+  for (int i = 0; i < 4; i++) {
+    columns[i] = sqlite3_column_blob(s, 5 + i);
+    lengths[i] = columns[i] != NULL ? (size_t)sqlite3_column_bytes(s, 5 + i) : 0;
+  }
+  if (ctm__piece_mark(&place, columns, lengths) != sqlite3_column_int64(s, 9))
+    return bad_piece(c->env, p, "its columns are another piece's");
+  return CTM_OK;
+}
+
 static ctm_status check_piece(ctm__checking *c, sqlite3_stmt *s, int64_t sequences) {
   piece p = {.id = sqlite3_column_int64(s, 0),
              .attribute = sqlite3_column_int64(s, 2),
@@ -500,18 +527,22 @@ static ctm_status check_piece(ctm__checking *c, sqlite3_stmt *s, int64_t sequenc
   if (rows < 1 || rows > CTM__SLAB_MOST_ROWS) return bad_piece(c->env, &p, "its number of rows is impossible");
   if (load != 0 && !ctm__check_load_known(c, load)) return bad_piece(c->env, &p, "its load does not exist");
   p.rows = (size_t)rows;
-  for (int i = 0; i < 3 && status == CTM_OK; i++) {
+  for (int i = 0; i < 4 && status == CTM_OK; i++) {
+    if (i == 3 && sqlite3_column_type(s, 5 + i) == SQLITE_NULL) break;
     memset(&slab, 0, sizeof slab);
     CTM__TRY(piece_column(c, &p, s, 5 + i, &slab));
     if (i == 0)
       status = check_piece_identities(c, &p, &slab);
     else if (i == 2)
       status = check_piece_values(c, &p, &slab);
+    else if (i == 3)
+      status = check_piece_loads(c, &p, &slab);
     else if (slab.kind != CTM__SLAB_INTS || slab.nulls > 0 || slab.low < 0 || p.sequence < 0 ||
              slab.high > sequences - p.sequence)
       status = bad_piece(c->env, &p, "its order was never given");
     ctm__slab_close(c->env, &slab);
   }
+  if (status == CTM_OK) status = check_piece_mark(c, &p, s, load);
 out:
   return status;
 }
@@ -532,10 +563,11 @@ ctm_status ctm__check_customer_values(ctm__checking *c) {
   CTM__TRY(check_rows(c, "SELECT identity, segment, NULL, load FROM customer_segment", true));
   CTM__TRY(ctm__check_queries(c, values_never, CTM__COUNT(values_never)));
   CTM__TRY(ctm__sql_integer(c->env, c->db, "SELECT value FROM meta WHERE key = 'attribute_sequence'", &sequences));
-  code = sqlite3_prepare_v2(c->db,
-                            "SELECT id, load, attribute, sequence, rows, identities, orders, bytes FROM customer_values"
-                            " WHERE run = 0 ORDER BY id",
-                            -1, &s, NULL);
+  code = sqlite3_prepare_v2(
+      c->db,
+      "SELECT id, load, attribute, sequence, rows, identities, orders, bytes, loads, mark FROM customer_values"
+      " WHERE run = 0 ORDER BY id",
+      -1, &s, NULL);
   while (code == SQLITE_OK || code == SQLITE_ROW) {
     code = sqlite3_step(s);
     if (code != SQLITE_ROW) break;

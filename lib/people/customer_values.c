@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { MOST_PIECE_ROWS = 65536 };
+enum { MOST_PIECE_ROWS = 65536, MOST_GENERATIONS = 6 };
 
 static size_t rows_a_piece(const ctm_store *store) {
   size_t rows = store->sizes.slab_rows;
@@ -25,13 +25,42 @@ static ctm_status damaged(ctm__env *env, const char *why) {
  */
 
 typedef struct piece_bytes {
-  ctm__writer identities, orders, values;
+  ctm__writer identities, orders, values, loads; /* loads empty: all rows have one */
 } piece_bytes;
+
+/* What of a mark follows from where a piece stands. */
+static uint64_t place_mark(const ctm__piece_place *p) {
+  uint64_t sum = ctm__mix((uint64_t)p->id);
+  sum = ctm__mix(sum + (uint64_t)p->attribute);
+  sum = ctm__mix(sum + (uint64_t)p->load);
+  return ctm__mix(sum + (uint64_t)p->sequence);
+}
+
+static uint64_t head_mark(const uint8_t *bytes, size_t length) {
+  size_t head = length;
+  if (length >= 24)
+    head = (size_t)bytes[20] | (size_t)bytes[21] << 8 | (size_t)bytes[22] << 16 | (size_t)bytes[23] << 24;
+  return ctm__fingerprint(bytes, CTM__MIN(head, length));
+}
+
+int64_t ctm__piece_mark(const ctm__piece_place *place, const void *const columns[4], const size_t lengths[4]) {
+  uint64_t sum = 0;
+  for (int i = 0; i < 4; i++)
+    if (lengths[i] > 0) sum = ctm__mix(sum + head_mark(columns[i], lengths[i]) + (uint64_t)i);
+  return (int64_t)(sum ^ place_mark(place));
+}
+
+static int64_t bytes_mark(const ctm__piece_place *place, const piece_bytes *p) {
+  const void *columns[] = {p->identities.data, p->orders.data, p->values.data, p->loads.data};
+  size_t lengths[] = {p->identities.length, p->orders.length, p->values.length, p->loads.length};
+  return ctm__piece_mark(place, columns, lengths);
+}
 
 static void piece_bytes_free(ctm__env *env, piece_bytes *p) {
   ctm__writer_free(env, &p->identities);
   ctm__writer_free(env, &p->orders);
   ctm__writer_free(env, &p->values);
+  ctm__writer_free(env, &p->loads);
 }
 
 static ctm_status encode_values(ctm__env *env, const ctm__vector *v, size_t first, size_t rows, size_t block,
@@ -79,15 +108,16 @@ static ctm_status encode_values(ctm__env *env, const ctm__vector *v, size_t firs
   return status;
 }
 
-static ctm_status encode(ctm_store *store, const int64_t *identity, const int64_t *order, const ctm__vector *values,
-                         size_t first, size_t rows, piece_bytes *p) {
+static ctm_status encode(ctm_store *store, const int64_t *identity, const int64_t *order, const int64_t *load,
+                         const ctm__vector *values, size_t first, size_t rows, piece_bytes *p) {
   ctm__env *env = &store->env;
   size_t block = rows_a_block(store);
   ctm_status status;
-  p->identities.length = p->orders.length = p->values.length = 0;
+  p->identities.length = p->orders.length = p->values.length = p->loads.length = 0;
   CTM__TRY(ctm__slab_encode_ints(env, identity + first, NULL, rows, CTM__SLAB_IDENTITY, block, &p->identities));
   CTM__TRY(ctm__slab_encode_ints(env, order + first, NULL, rows, CTM__SLAB_INTS, block, &p->orders));
   CTM__TRY(encode_values(env, values, first, rows, block, &p->values));
+  if (load != NULL) CTM__TRY(ctm__slab_encode_ints(env, load + first, NULL, rows, CTM__SLAB_INTS, block, &p->loads));
 out:
   return status;
 }
@@ -97,6 +127,44 @@ static void bind_piece(sqlite3_stmt *s, size_t rows, const piece_bytes *p) {
   sqlite3_bind_blob64(s, 2, p->identities.data, p->identities.length, SQLITE_STATIC);
   sqlite3_bind_blob64(s, 3, p->orders.data, p->orders.length, SQLITE_STATIC);
   sqlite3_bind_blob64(s, 4, p->values.data, p->values.length, SQLITE_STATIC);
+  if (p->loads.length > 0)
+    sqlite3_bind_blob64(s, 5, p->loads.data, p->loads.length, SQLITE_STATIC);
+  else
+    sqlite3_bind_null(s, 5);
+}
+
+static ctm_status set_mark(ctm_store *store, int64_t id, int64_t mark) {
+  sqlite3_stmt *s;
+  ctm_status status;
+  CTM__TRY(ctm__prepare(store, "UPDATE customer_values SET mark = ?2 WHERE id = ?1", &s));
+  sqlite3_bind_int64(s, 1, id);
+  sqlite3_bind_int64(s, 2, mark);
+  CTM__TRY(ctm__run(store, s, "writing what is known of customers"));
+out:
+  return status;
+}
+
+/* The next number: known before, as the mark tells it. */
+static ctm_status insert_piece(ctm_store *store, int64_t run, ctm__piece_place place, size_t rows,
+                               const piece_bytes *p) {
+  sqlite3_stmt *s;
+  ctm_status status;
+  CTM__TRY(ctm__sql_integer(&store->env, store->db, "SELECT 1 + coalesce(max(id), 0) FROM customer_values", &place.id));
+  CTM__TRY(ctm__prepare(store,
+                        "INSERT INTO customer_values(rows, identities, orders, bytes, loads, run, load, attribute,"
+                        " sequence, id, mark) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                        &s));
+  bind_piece(s, rows, p);
+  sqlite3_bind_int64(s, 6, run);
+  sqlite3_bind_int64(s, 7, place.load);
+  sqlite3_bind_int64(s, 8, place.attribute);
+  sqlite3_bind_int64(s, 9, place.sequence);
+  sqlite3_bind_int64(s, 10, place.id);
+  sqlite3_bind_int64(s, 11, bytes_mark(&place, p));
+  status = ctm__run(store, s, "writing what is known of customers");
+  sqlite3_clear_bindings(s);
+out:
+  return status;
 }
 
 /* Sequence numbers that stand in columns stand in no row. */
@@ -118,7 +186,6 @@ out:
 ctm_status ctm__customer_values_write(ctm_store *store, int64_t run, const ctm__customer_column *column) {
   ctm__env *env = &store->env;
   piece_bytes p = {0};
-  sqlite3_stmt *s;
   int64_t base = 0, most = 0;
   ctm_status status = CTM_OK;
   if (column->rows == 0) return CTM_OK;
@@ -133,21 +200,46 @@ ctm_status ctm__customer_values_write(ctm_store *store, int64_t run, const ctm__
   if (run == 0) CTM__TRY(take_sequences(store, most + 1, &base));
   for (size_t first = 0, rows; first < column->rows; first += rows) {
     rows = CTM__MIN(rows_a_piece(store), column->rows - first);
-    CTM__TRY(encode(store, column->identity, column->order, &column->values, first, rows, &p));
-    CTM__TRY(ctm__prepare(store,
-                          "INSERT INTO customer_values(rows, identities, orders, bytes, run, load, attribute, sequence)"
-                          " VALUES (?1, ?2, ?3, ?4, ?5, -1, ?6, ?7)",
-                          &s));
-    bind_piece(s, rows, &p);
-    sqlite3_bind_int64(s, 5, run);
-    sqlite3_bind_int64(s, 6, column->attribute);
-    sqlite3_bind_int64(s, 7, run == 0 ? base : most);
-    status = ctm__run(store, s, "writing what is known of customers");
-    sqlite3_clear_bindings(s);
-    if (status != CTM_OK) goto out;
+    CTM__TRY(encode(store, column->identity, column->order, NULL, &column->values, first, rows, &p));
+    CTM__TRY(insert_piece(store, run, (ctm__piece_place){0, column->attribute, -1, run == 0 ? base : most}, rows, &p));
   }
 out:
   piece_bytes_free(env, &p);
+  return status;
+}
+
+/* Pieces of a run, or those that are visible and belong to no load yet, get their load; their marks follow. */
+static ctm_status give_load(ctm_store *store, int64_t run, int64_t load, int64_t sequence) {
+  sqlite3_stmt *read, *write;
+  int code;
+  ctm_status status;
+  CTM__TRY(ctm__prepare(store,
+                        "SELECT id, attribute, load, sequence, mark FROM customer_values WHERE run = ?1 AND load = -1"
+                        " AND id > ?2 ORDER BY id LIMIT 1",
+                        &read));
+  CTM__TRY(ctm__prepare(store, "UPDATE customer_values SET run = 0, load = ?2, sequence = ?3, mark = ?4 WHERE id = ?1",
+                        &write));
+  for (int64_t last = 0;;) {
+    sqlite3_bind_int64(read, 1, run);
+    sqlite3_bind_int64(read, 2, last);
+    code = sqlite3_step(read);
+    if (code != SQLITE_ROW) break;
+    ctm__piece_place old = {sqlite3_column_int64(read, 0), sqlite3_column_int64(read, 1), sqlite3_column_int64(read, 2),
+                            sqlite3_column_int64(read, 3)};
+    ctm__piece_place made = {old.id, old.attribute, load, run == 0 ? old.sequence : sequence};
+    int64_t mark = sqlite3_column_int64(read, 4);
+    sqlite3_reset(read);
+    last = old.id;
+    sqlite3_bind_int64(write, 1, made.id);
+    sqlite3_bind_int64(write, 2, made.load);
+    sqlite3_bind_int64(write, 3, made.sequence);
+    sqlite3_bind_int64(write, 4, (int64_t)((uint64_t)mark ^ place_mark(&old) ^ place_mark(&made)));
+    CTM__TRY(ctm__run(store, write, "publishing what is known of customers"));
+  }
+  if (code != SQLITE_DONE)
+    status = ctm__sqlite_fail(&store->env, store->db, code, "publishing what is known of customers");
+  sqlite3_reset(read);
+out:
   return status;
 }
 
@@ -155,11 +247,7 @@ ctm_status ctm__customer_values_publish(ctm_store *store, int64_t run, int64_t l
   sqlite3_stmt *s;
   int64_t most = -1, first = 0;
   ctm_status status;
-  if (run == 0) {
-    CTM__TRY(ctm__prepare(store, "UPDATE customer_values SET load = ?1 WHERE run = 0 AND load = -1", &s));
-    sqlite3_bind_int64(s, 1, load);
-    return ctm__run(store, s, "publishing what is known of customers");
-  }
+  if (run == 0) return give_load(store, 0, load, 0);
   CTM__TRY(ctm__prepare(store, "SELECT coalesce(max(sequence), -1) FROM customer_values WHERE run = ?1", &s));
   sqlite3_bind_int64(s, 1, run);
   int code = sqlite3_step(s);
@@ -171,11 +259,7 @@ ctm_status ctm__customer_values_publish(ctm_store *store, int64_t run, int64_t l
   if (status != CTM_OK || most < 0) goto out;
   if (most == INT64_MAX) return damaged(&store->env, "its order is impossible");
   CTM__TRY(take_sequences(store, most + 1, &first));
-  CTM__TRY(ctm__prepare(store, "UPDATE customer_values SET run = 0, load = ?2, sequence = ?3 WHERE run = ?1", &s));
-  sqlite3_bind_int64(s, 1, run);
-  sqlite3_bind_int64(s, 2, load);
-  sqlite3_bind_int64(s, 3, first);
-  CTM__TRY(ctm__run(store, s, "publishing what is known of customers"));
+  CTM__TRY(give_load(store, run, load, first));
 out:
   return status;
 }
@@ -201,7 +285,9 @@ typedef struct piece {
   size_t rows, at;
   int64_t next; /* its identity at `at`; while it is not read, a lower bound */
   bool open;
+  int64_t attribute;
   int64_t *identity, *order, *ints;
+  int64_t *loads; /* NULL: `load` of all */
   uint8_t *present;
   double *reals;
   int32_t *codes;
@@ -213,12 +299,13 @@ static void piece_close(ctm__env *env, piece *p) {
   if (p->bytes != NULL) ctm__slab_close(env, &p->slab);
   ctm__free(env, p->identity);
   ctm__free(env, p->order);
+  ctm__free(env, p->loads);
   ctm__free(env, p->ints);
   ctm__free(env, p->present);
   ctm__free(env, p->reals);
   ctm__free(env, p->codes);
   ctm__free(env, p->bytes);
-  p->identity = p->order = p->ints = NULL;
+  p->identity = p->order = p->ints = p->loads = NULL;
   p->present = NULL;
   p->reals = NULL;
   p->codes = NULL;
@@ -294,7 +381,20 @@ out:
   return status;
 }
 
-static const char piece_sql[] = "SELECT rows, sequence, identities, orders, bytes FROM customer_values WHERE id = ?1";
+static const char piece_sql[] =
+    "SELECT rows, sequence, identities, orders, bytes, loads, load, attribute, mark FROM customer_values WHERE id = ?1";
+
+/* Of a row of piece_sql. */
+static int64_t row_mark(sqlite3_stmt *s, int64_t id) {
+  ctm__piece_place place = {id, sqlite3_column_int64(s, 7), sqlite3_column_int64(s, 6), sqlite3_column_int64(s, 1)};
+  const void *columns[4];
+  size_t lengths[4];
+  for (int i = 0; i < 4; i++) {
+    columns[i] = sqlite3_column_blob(s, 2 + i);
+    lengths[i] = columns[i] != NULL ? (size_t)sqlite3_column_bytes(s, 2 + i) : 0;
+  }
+  return ctm__piece_mark(&place, columns, lengths);
+}
 
 /* `s` is of piece_sql. On failure close the piece all the same. */
 static ctm_status piece_open(ctm__env *env, sqlite3_stmt *s, piece *p) {
@@ -314,6 +414,8 @@ static ctm_status piece_open(ctm__env *env, sqlite3_stmt *s, piece *p) {
     goto out;
   }
   p->rows = (size_t)rows;
+  p->load = sqlite3_column_int64(s, 6);
+  p->attribute = sqlite3_column_int64(s, 7);
   CTM__TRY(read_ints(env, s, 2, p->rows, CTM__SLAB_IDENTITY, &p->identity));
   CTM__TRY(read_ints(env, s, 3, p->rows, CTM__SLAB_INTS, &p->order));
   for (size_t i = 0; i < p->rows; i++)
@@ -322,7 +424,12 @@ static ctm_status piece_open(ctm__env *env, sqlite3_stmt *s, piece *p) {
       status = damaged(env, "its identities or their order are impossible");
       goto out;
     }
+  if (sqlite3_column_type(s, 5) != SQLITE_NULL) CTM__TRY(read_ints(env, s, 5, p->rows, CTM__SLAB_INTS, &p->loads));
   CTM__TRY(read_values(env, s, 4, p));
+  if (row_mark(s, p->id) != sqlite3_column_int64(s, 8)) {
+    status = damaged(env, "it stands in another piece's place");
+    goto out;
+  }
   p->open = true;
   p->at = 0;
   p->next = p->identity[0];
@@ -392,7 +499,10 @@ static ctm_status row_value(reader *r, ctm__customer_value *v) {
 
 static ctm_status piece_value(reader *r, const piece *p, ctm__customer_value *v) {
   size_t i = p->at;
-  *v = (ctm__customer_value){.identity = p->next, .sequence = p->sequence + p->order[i], .type = r->type};
+  *v = (ctm__customer_value){.identity = p->next,
+                             .sequence = p->sequence + p->order[i],
+                             .load = p->loads != NULL ? p->loads[i] : p->load,
+                             .type = r->type};
   if (p->ints != NULL && r->attribute != CTM__SEGMENT && (is_whole(r->type) || r->type == CTM_TYPE_REAL)) {
     v->is_null = !p->present[i];
     v->integer = p->ints[i];
@@ -566,6 +676,7 @@ static ctm_status rewrite(ctm_store *store, piece *p, const int64_t *numbers, si
     if (ctm__among(numbers, count, p->identity[i])) continue;
     p->identity[kept] = p->identity[i];
     p->order[kept] = p->order[i];
+    if (p->loads != NULL) p->loads[kept] = p->loads[i];
     if (p->ints != NULL) {
       p->ints[kept] = p->ints[i];
       p->present[kept] = p->present[i];
@@ -593,11 +704,15 @@ static ctm_status rewrite(ctm_store *store, piece *p, const int64_t *numbers, si
                         .present = p->present,
                         .reals = p->reals,
                         .texts = &texts};
-  CTM__TRY(encode(store, p->identity, p->order, &values, 0, kept, &bytes));
+  CTM__TRY(encode(store, p->identity, p->order, p->loads, &values, 0, kept, &bytes));
   CTM__TRY(ctm__prepare(
-      store, "UPDATE customer_values SET rows = ?1, identities = ?2, orders = ?3, bytes = ?4 WHERE id = ?5", &s));
+      store,
+      "UPDATE customer_values SET rows = ?1, identities = ?2, orders = ?3, bytes = ?4, loads = ?5, mark = ?7 WHERE id ="
+      " ?6",
+      &s));
   bind_piece(s, kept, &bytes);
-  sqlite3_bind_int64(s, 5, p->id);
+  sqlite3_bind_int64(s, 6, p->id);
+  sqlite3_bind_int64(s, 7, bytes_mark(&(ctm__piece_place){p->id, p->attribute, p->load, p->sequence}, &bytes));
   status = ctm__run(store, s, "forgetting what is known of customers");
   sqlite3_clear_bindings(s);
 out:
@@ -715,10 +830,9 @@ static ctm_status uncover(ctm_store *store, int64_t attribute, const int64_t *id
   ctm__env *env = &store->env;
   listed *below = NULL;
   size_t below_count = 0;
-  int64_t *covered = ctm__alloc(env, count * sizeof *covered), newest = 0;
+  int64_t *covered = NULL, newest = 0;
   sqlite3_stmt *s;
-  ctm_status status = covered != NULL ? CTM_OK : CTM_NOMEM;
-  if (status != CTM_OK) return status;
+  ctm_status status = CTM_OK;
   for (size_t i = 0; i < count; i++) {
     newest = CTM__MAX(newest, sequences[i]);
     CTM__TRY(ctm__prepare(store, rows[attribute == CTM__SEGMENT], &s));
@@ -737,14 +851,22 @@ static ctm_status uncover(ctm_store *store, int64_t attribute, const int64_t *id
   CTM__TRY(ctm__prepare(store, piece_sql, &s));
   for (size_t i = 0; i < below_count; i++) {
     piece under = {.id = below[i].id};
-    size_t under_count = 0;
-    bool meets = false;
-    for (size_t k = 0; k < count; k++) /* a piece's numbers are its own: all lie below or above */
-      if (below[i].sequence < sequences[k]) covered[under_count++] = identities[k];
+    size_t at = 0;
     status = piece_open(env, s, &under);
-    for (size_t k = 0; status == CTM_OK && k < under.rows && !meets; k++)
-      meets = ctm__among(covered, under_count, under.identity[k]);
-    if (meets) status = rewrite(store, &under, covered, under_count);
+    if (status == CTM_OK) {
+      int64_t *grown = ctm__realloc(env, covered, under.rows * sizeof *covered);
+      if (grown != NULL)
+        covered = grown;
+      else
+        status = CTM_NOMEM;
+    }
+    size_t under_count = 0;
+    for (size_t k = 0; status == CTM_OK && k < under.rows; k++) {
+      while (at < count && identities[at] < under.identity[k]) at++;
+      if (at < count && identities[at] == under.identity[k] && under.sequence + under.order[k] < sequences[at])
+        covered[under_count++] = under.identity[k];
+    }
+    if (status == CTM_OK && under_count > 0) status = rewrite(store, &under, covered, under_count);
     piece_close(env, &under);
     if (status != CTM_OK) goto out;
   }
@@ -788,6 +910,7 @@ out:
 ctm_status ctm__customer_values_undo(ctm_store *store, int64_t load) {
   ctm__env *env = &store->env;
   listed *own = NULL;
+  int64_t *identities = NULL, *sequences = NULL;
   size_t count = 0;
   sqlite3_stmt *s;
   ctm_status status;
@@ -797,22 +920,290 @@ ctm_status ctm__customer_values_undo(ctm_store *store, int64_t load) {
                         load));
   CTM__TRY(uncover_rows(store, "SELECT identity, -1, sequence FROM customer_segment WHERE load = ?1 ORDER BY identity",
                         load));
-  CTM__TRY(ctm__prepare(store, "SELECT id, attribute, sequence FROM customer_values WHERE run = 0 AND load = ?1", &s));
+  CTM__TRY(ctm__prepare(store,
+                        "SELECT id, attribute, sequence FROM customer_values WHERE run = 0 AND (load = ?1 OR loads IS"
+                        " NOT NULL)",
+                        &s));
   sqlite3_bind_int64(s, 1, load);
   CTM__TRY(list(store, s, &own, &count));
   for (size_t i = 0; i < count; i++) {
     piece p = {.id = own[i].id};
+    size_t rows = 0;
     CTM__TRY(ctm__prepare(store, piece_sql, &s));
     status = piece_open(env, s, &p);
-    for (size_t k = 0; status == CTM_OK && k < p.rows; k++) p.order[k] += own[i].sequence;
-    if (status == CTM_OK) status = uncover(store, own[i].attribute, p.identity, p.order, p.rows);
+    ctm__free(env, identities);
+    ctm__free(env, sequences);
+    identities = sequences = NULL;
+    if (status == CTM_OK) {
+      identities = ctm__alloc(env, p.rows * sizeof *identities);
+      sequences = ctm__alloc(env, p.rows * sizeof *sequences);
+      if (identities == NULL || sequences == NULL) status = CTM_NOMEM;
+    }
+    for (size_t k = 0; status == CTM_OK && k < p.rows; k++)
+      if ((p.loads != NULL ? p.loads[k] : p.load) == load) {
+        identities[rows] = p.identity[k];
+        sequences[rows++] = p.sequence + p.order[k];
+      }
+    if (status == CTM_OK && rows > 0) status = uncover(store, own[i].attribute, identities, sequences, rows);
     piece_close(env, &p);
+    if (status != CTM_OK) goto out;
+    if (rows == 0 || own[i].sequence < 0) continue;
+    piece left = {.id = own[i].id}; /* what stood above may have changed it */
+    CTM__TRY(ctm__prepare(store, piece_sql, &s));
+    status = piece_open(env, s, &left);
+    if (status == CTM_OK) status = rewrite(store, &left, identities, rows);
+    piece_close(env, &left);
     if (status != CTM_OK) goto out;
   }
   CTM__TRY(run_with(store, "DELETE FROM customer_attributes WHERE load = ?1", load, undoing));
   CTM__TRY(run_with(store, "DELETE FROM customer_segment WHERE load = ?1", load, undoing));
-  CTM__TRY(run_with(store, "DELETE FROM customer_values WHERE run = 0 AND load = ?1", load, undoing));
 out:
+  ctm__free(env, identities);
+  ctm__free(env, sequences);
   ctm__free(env, own);
+  return status;
+}
+
+/* ---- compact --------------------------------------------------------------------------------------------------------
+ */
+
+/* Pieces that were written together have the same sequence. */
+typedef struct generation {
+  int64_t sequence, rows;
+} generation;
+
+static int by_rows(const void *a, const void *b) {
+  const generation *x = a, *y = b;
+  if (x->rows != y->rows) return x->rows < y->rows ? -1 : 1;
+  return (x->sequence > y->sequence) - (x->sequence < y->sequence);
+}
+
+/* What becomes one: the smallest, each with those that are together as large as it is, so that a value is written some
+ * log(values) times. */
+static size_t choose(const generation *list, size_t count, bool everything, int64_t most) {
+  size_t chosen = 0;
+  int64_t sum = 0;
+  if (!everything && count <= MOST_GENERATIONS) return 0;
+  while (chosen < count && list[chosen].rows <= most - sum &&
+         (everything || chosen < 2 || list[chosen].rows <= sum || count - chosen + 1 > MOST_GENERATIONS))
+    sum += list[chosen++].rows;
+  return chosen < 2 ? 0 : chosen;
+}
+
+static ctm_status generations_of(ctm_store *store, int32_t attribute, generation **found, size_t *count) {
+  size_t capacity = 0;
+  sqlite3_stmt *s;
+  int code;
+  ctm_status status;
+  CTM__TRY(ctm__prepare(store,
+                        "SELECT sequence, sum(rows) FROM customer_values WHERE run = 0 AND attribute = ?1 GROUP BY"
+                        " sequence",
+                        &s));
+  sqlite3_bind_int(s, 1, attribute);
+  while ((code = sqlite3_step(s)) == SQLITE_ROW) {
+    generation *grown = ctm__grow(&store->env, *found, &capacity, *count + 1, sizeof *grown);
+    if (grown == NULL) {
+      status = CTM_NOMEM;
+      goto out;
+    }
+    *found = grown;
+    grown[(*count)++] = (generation){sqlite3_column_int64(s, 0), sqlite3_column_int64(s, 1)};
+  }
+  if (code != SQLITE_DONE)
+    status = ctm__sqlite_fail(&store->env, store->db, code, "reading what is known of customers");
+out:
+  ctm__done(s);
+  return status;
+}
+
+/* Gathers what holds, piece by piece. */
+typedef struct gathering {
+  ctm_store *store;
+  ctm__piece_place place;
+  ctm__slab_kind kind;
+  size_t most, rows;
+  int64_t *identity, *order, *load, *ints;
+  uint8_t *present;
+  double *reals;
+  int32_t *codes;
+  ctm__dictionary texts;
+  piece_bytes bytes;
+} gathering;
+
+static ctm_status gather_flush(gathering *g) {
+  ctm__vector values = {.kind = g->kind, .texts = &g->texts};
+  ctm_status status;
+  if (g->rows == 0) return CTM_OK;
+  if (g->kind == CTM__SLAB_INTS) {
+    values.ints = g->ints;
+    values.present = g->present;
+  } else if (g->kind == CTM__SLAB_REALS) {
+    values.reals = g->reals;
+  } else {
+    values.codes = g->codes;
+  }
+  CTM__TRY(encode(g->store, g->identity, g->order, g->load, &values, 0, g->rows, &g->bytes));
+  CTM__TRY(insert_piece(g->store, 0, g->place, g->rows, &g->bytes));
+  g->rows = 0;
+  ctm__dictionary_free(&g->store->env, &g->texts);
+  memset(&g->texts, 0, sizeof g->texts);
+out:
+  return status;
+}
+
+static ctm_status gather(void *context, ctm__env *env, const ctm__customer_value *v) {
+  gathering *g = context;
+  size_t at = g->rows;
+  ctm_status status = CTM_OK;
+  g->identity[at] = v->identity;
+  g->order[at] = v->sequence - g->place.sequence;
+  g->load[at] = v->load;
+  switch (g->kind) {
+    case CTM__SLAB_INTS:
+      g->ints[at] = v->is_null ? 0 : v->integer;
+      g->present[at] = !v->is_null;
+      break;
+    case CTM__SLAB_REALS:
+      g->reals[at] = v->is_null ? CTM_NO_NUMBER : v->real;
+      break;
+    case CTM__SLAB_CODES:
+      g->codes[at] = v->is_null ? -1 : (int32_t)v->integer;
+      break;
+    default:
+      g->codes[at] = -1;
+      if (!v->is_null) CTM__TRY(ctm__dictionary_add(env, &g->texts, v->text, v->length, &g->codes[at]));
+  }
+  if (++g->rows == g->most) CTM__TRY(gather_flush(g));
+out:
+  return status;
+}
+
+static void gathering_free(gathering *g) {
+  ctm__env *env = &g->store->env;
+  ctm__free(env, g->identity);
+  ctm__free(env, g->order);
+  ctm__free(env, g->load);
+  ctm__free(env, g->ints);
+  ctm__free(env, g->present);
+  ctm__free(env, g->reals);
+  ctm__free(env, g->codes);
+  ctm__dictionary_free(env, &g->texts);
+  piece_bytes_free(env, &g->bytes);
+}
+
+/* Only pieces of these generations, and no rows. */
+static ctm_status keep_generations(ctm_store *store, reader *r, const generation *list, size_t count) {
+  size_t kept = 0;
+  sqlite3_stmt *s;
+  ctm_status status;
+  CTM__TRY(ctm__prepare(store, "SELECT sequence FROM customer_values WHERE id = ?1", &s));
+  for (size_t i = 0; i < r->piece_count; i++) {
+    bool is = false;
+    sqlite3_bind_int64(s, 1, r->pieces[i].id);
+    int code = sqlite3_step(s);
+    for (size_t k = 0; code == SQLITE_ROW && k < count && !is; k++) is = list[k].sequence == sqlite3_column_int64(s, 0);
+    ctm__done(s);
+    if (code != SQLITE_ROW) {
+      status = damaged(&store->env, "it is gone");
+      goto out;
+    }
+    if (is) r->pieces[kept++] = r->pieces[i];
+  }
+  r->piece_count = kept;
+  r->heap_count = 0;
+  for (size_t i = 0; i < kept; i++) heap_push(r, i);
+out:
+  return status;
+}
+
+ctm_status ctm__customer_values_compact(ctm_store *store, int32_t attribute, ctm_type type, bool everything,
+                                        int64_t *most) {
+  ctm__env *env = &store->env;
+  generation *list = NULL;
+  size_t count = 0, chosen;
+  reader r = {.env = env,
+              .db = store->db,
+              .attribute = attribute,
+              .type = attribute == CTM__SEGMENT ? CTM_TYPE_INT : type,
+              .rows_end = true};
+  gathering g = {.store = store, .place = {0, attribute, 0, INT64_MAX}, .most = rows_a_piece(store)};
+  bool more = true;
+  ctm_status status;
+  CTM__TRY(generations_of(store, attribute, &list, &count));
+  if (count < 2) goto out;
+  qsort(list, count, sizeof *list, by_rows);
+  chosen = choose(list, count, everything, *most);
+  if (chosen == 0) goto out;
+  for (size_t i = 0; i < chosen; i++) {
+    *most -= list[i].rows;
+    g.place.sequence = CTM__MIN(g.place.sequence, list[i].sequence);
+  }
+  g.kind = attribute == CTM__SEGMENT ? CTM__SLAB_CODES
+           : type == CTM_TYPE_TEXT   ? CTM__SLAB_TEXTS
+           : type == CTM_TYPE_REAL   ? CTM__SLAB_REALS
+                                     : CTM__SLAB_INTS;
+  g.identity = ctm__alloc(env, g.most * sizeof *g.identity);
+  g.order = ctm__alloc(env, g.most * sizeof *g.order);
+  g.load = ctm__alloc(env, g.most * sizeof *g.load);
+  g.ints = ctm__alloc(env, g.most * sizeof *g.ints);
+  g.present = ctm__alloc(env, g.most);
+  g.reals = ctm__alloc(env, g.most * sizeof *g.reals);
+  g.codes = ctm__alloc(env, g.most * sizeof *g.codes);
+  if (g.identity == NULL || g.order == NULL || g.load == NULL || g.ints == NULL || g.present == NULL ||
+      g.reals == NULL || g.codes == NULL) {
+    status = CTM_NOMEM;
+    goto out;
+  }
+  int code = sqlite3_prepare_v2(store->db, piece_sql, -1, &r.one, NULL);
+  if (code != SQLITE_OK) {
+    status = ctm__sqlite_fail(env, store->db, code, "reading what is known of customers");
+    goto out;
+  }
+  CTM__TRY(reader_pieces(&r));
+  CTM__TRY(keep_generations(store, &r, list, chosen));
+  while (more) CTM__TRY(reader_next(&r, gather, &g, &more));
+  CTM__TRY(gather_flush(&g));
+  for (size_t i = 0; i < r.piece_count; i++)
+    CTM__TRY(run_with(store, "DELETE FROM customer_values WHERE id = ?1", r.pieces[i].id,
+                      "merging what is known of customers"));
+out:
+  for (size_t i = 0; i < r.piece_count; i++) piece_close(env, &r.pieces[i]);
+  ctm__free(env, r.pieces);
+  ctm__free(env, r.heap);
+  ctm__free(env, r.held);
+  sqlite3_finalize(r.one);
+  gathering_free(&g);
+  ctm__free(env, list);
+  return status;
+}
+
+ctm_status ctm__customer_values_many(ctm_store *store, int32_t attribute, bool everything, bool *many) {
+  generation *list = NULL;
+  size_t count = 0;
+  ctm_status status = generations_of(store, attribute, &list, &count);
+  *many = count > (everything ? 1 : MOST_GENERATIONS);
+  ctm__free(&store->env, list);
+  return status;
+}
+
+ctm_status ctm__customer_values_mark_all(ctm_store *store) {
+  ctm__env *env = &store->env;
+  listed *all = NULL;
+  size_t count = 0;
+  sqlite3_stmt *s = NULL;
+  ctm_status status;
+  CTM__TRY(ctm__prepare(store, "SELECT id, 0, 0 FROM customer_values", &s));
+  CTM__TRY(list(store, s, &all, &count));
+  for (size_t i = 0; i < count; i++) {
+    CTM__TRY(ctm__prepare(store, piece_sql, &s));
+    sqlite3_bind_int64(s, 1, all[i].id);
+    int code = sqlite3_step(s);
+    int64_t mark = code == SQLITE_ROW ? row_mark(s, all[i].id) : 0;
+    if (code != SQLITE_ROW) status = ctm__sqlite_fail(env, store->db, code, "reading what is known of customers");
+    ctm__done(s);
+    if (status == CTM_OK) CTM__TRY(set_mark(store, all[i].id, mark));
+  }
+out:
+  ctm__free(env, all);
   return status;
 }

@@ -25,6 +25,19 @@ ctm_status ctm__customer_values_write(ctm_store *store, int64_t run, const ctm__
 ctm_status ctm__customer_values_publish(ctm_store *store, int64_t run, int64_t load);
 ctm_status ctm__customer_values_delete(ctm_store *store, int64_t run); /* of an unpublished run */
 ctm_status ctm__customer_values_undo(ctm_store *store, int64_t load);  /* what the load set goes, rows and columns */
+/* Inside a write transaction: what many loads set in one respect becomes fewer pieces, as far as no more than *most
+ * rows are written. What is covered goes; what is left keeps its load and its place in the order. */
+ctm_status ctm__customer_values_compact(ctm_store *store, int32_t attribute, ctm_type type, bool everything,
+                                        int64_t *most);
+/* Is there something to be made fewer? */
+ctm_status ctm__customer_values_many(ctm_store *store, int32_t attribute, bool everything, bool *many);
+/* Of a store of the schema before marks. */
+ctm_status ctm__customer_values_mark_all(ctm_store *store);
+/* A piece's mark by its row and its columns, of which the head is enough; `loads` may be NULL. */
+typedef struct ctm__piece_place {
+  int64_t id, attribute, load, sequence;
+} ctm__piece_place;
+int64_t ctm__piece_mark(const ctm__piece_place *place, const void *const columns[4], const size_t lengths[4]);
 ctm_status ctm__customer_values_forget(ctm_store *store, const int64_t *identities, size_t count);
 
 /* `count` numbers of the order in which things were set, over rows and columns: *first and the following. For
@@ -35,6 +48,7 @@ ctm_status ctm__attribute_sequences(ctm_store *store, int64_t count, int64_t *fi
  * visitor picks the highest sequence among a customer's identities. */
 typedef struct ctm__customer_value {
   int64_t identity, sequence;
+  int64_t load; /* of what lies in columns; 0: none, or in a row */
   bool is_null; /* was removed */
   ctm_type type;
   int64_t integer; /* also the segment's code */

@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 
+#include "customer_values.h"
 #include "identity_blocks.h"
 #include "journal_image.h"
 #include "merge.h"
@@ -382,6 +383,31 @@ out:
 /* ---- when -----------------------------------------------------------------------------------------------------------
  */
 
+/* What is known of customers: a transaction for each attribute in which there is something to do. */
+static ctm_status compact_values(ctm_store *store, const ctm__compact_limits *limits, int64_t most) {
+  ctm_status status = CTM_OK;
+  for (int32_t i = CTM__SEGMENT; i < store->catalogue.customer_attributes.count; i++) {
+    bool any;
+    CTM__TRY(ctm__customer_values_many(store, i, limits->everything, &any));
+    if (!any) continue;
+    if (limits->progress != NULL && limits->progress(limits->progress_data, "compact", 0, 0) != 0) {
+      status = stopped(store);
+      goto out;
+    }
+    CTM__TRY(ctm__transaction_begin(store));
+    ctm_type type = CTM_TYPE_INT; /* it may have widened meanwhile */
+    if (i != CTM__SEGMENT) type = store->catalogue.customer_attribute_type[i];
+    status = ctm__customer_values_compact(store, i, type, limits->everything, &most);
+    if (status == CTM_OK)
+      status = ctm__write_commit(store);
+    else
+      ctm__write_rollback(store);
+    if (status != CTM_OK) goto out;
+  }
+out:
+  return status;
+}
+
 /* The journal when it has `least` rows or more, then runs when there are too many. */
 static ctm_status compact(ctm_store *store, const ctm__compact_limits *limits, int64_t least, bool merges) {
   int64_t first, last, most = limits->most_rows > 0 ? limits->most_rows : INT64_MAX;
@@ -397,6 +423,7 @@ static ctm_status compact(ctm_store *store, const ctm__compact_limits *limits, i
     status = ctm__write_commit(store);
   else
     ctm__write_rollback(store);
+  if (status == CTM_OK) status = compact_values(store, limits, most);
 out:
   return status;
 }

@@ -291,7 +291,8 @@ static ctm_status add_storage_facts(ctm_store *store, sqlite3 *db, ctm_result *r
                       " (SELECT coalesce(sum(length(CAST(kind AS BLOB)) + length(CAST(value AS BLOB))), 0)"
                       " FROM identities)"));
   CTM__TRY(fact_count(env, r, db, "customer_value_bytes",
-                      "SELECT sum(length(identities) + length(orders) + length(bytes)) FROM customer_values"
+                      "SELECT sum(length(identities) + length(orders) + length(bytes) + coalesce(length(loads), 0)) "
+                      "FROM customer_values"
                       " WHERE run = 0"));
   CTM__TRY(fact_count(env, r, db, "free_bytes",
                       "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size"));

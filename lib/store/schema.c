@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "catalogue.h"
+#include "customer_values.h"
 #include "identity_blocks.h"
 #include "store.h"
 
@@ -93,14 +94,21 @@ static const char *const version_2[] = {
     "INSERT INTO meta(key, value) VALUES ('sequence', 0), ('identity_numbers', 0), ('attribute_sequence', 0);",
     NULL};
 
+static ctm_status fill_version_3(ctm_store *store) {
+  ctm_status status = ctm__identity_aliases_fill(store);
+  return status == CTM_OK ? ctm__customer_values_mark_all(store) : status;
+}
+
 static const char *const version_3[] = {
     /* where two loads met, an identity has several numbers: `number` is one more of the identity `first` */
     "CREATE TABLE identity_aliases(number INTEGER PRIMARY KEY, first INTEGER NOT NULL) STRICT;"
     "CREATE INDEX identity_aliases_first ON identity_aliases(first);",
+    /* what several loads set may lie in one piece: `loads` is a column then; `mark` binds a piece's bytes to its row */
+    "ALTER TABLE customer_values ADD COLUMN loads BLOB;"
+    "ALTER TABLE customer_values ADD COLUMN mark INTEGER NOT NULL DEFAULT 0;",
     "UPDATE meta SET value = 3 WHERE key = 'format'", NULL};
 
-const ctm__migration ctm__migrations[] = {
-    {version_1, write_meta}, {version_2, NULL}, {version_3, ctm__identity_aliases_fill}};
+const ctm__migration ctm__migrations[] = {{version_1, write_meta}, {version_2, NULL}, {version_3, fill_version_3}};
 const int32_t ctm__migration_count = (int32_t)CTM__COUNT(ctm__migrations);
 
 ctm_status ctm__migrate(ctm_store *store, const ctm__migration *migrations, int32_t count) {
