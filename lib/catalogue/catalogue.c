@@ -59,12 +59,6 @@ ctm_status ctm__edit_begin(ctm_store *store) {
   return ctm__write_begin(store, true);
 }
 
-ctm_status ctm__edit_end(ctm_store *store, ctm_status status) {
-  if (status == CTM_OK) status = ctm__write_commit(store);
-  if (status != CTM_OK && store->writing) ctm__write_rollback(store);
-  return status;
-}
-
 static ctm_status bound(ctm_store *store, int code) {
   return code == SQLITE_OK ? CTM_OK : ctm__sqlite_fail(&store->env, store->db, code, "binding a value");
 }

@@ -19,7 +19,6 @@ ctm_status ctm__choice(ctm__env *env, const char *what, const char *word, const 
 
 /* Open the write transaction of a define; end it by commit or rollback. */
 ctm_status ctm__edit_begin(ctm_store *store);
-ctm_status ctm__edit_end(ctm_store *store, ctm_status status);
 
 /* Bind by position: a text or null, an int or null when negative. */
 ctm_status ctm__bind_text(ctm_store *store, sqlite3_stmt *statement, int at, const char *text);

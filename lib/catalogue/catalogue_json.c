@@ -291,7 +291,7 @@ static ctm_status define(ctm_store *store, const char *what, const char *json) {
   CTM__TRY(take_members(env, found, document.root, given));
   CTM__TRY(ctm__name_check(env, what, text_of(given[0])));
   CTM__TRY(ctm__edit_begin(store));
-  status = ctm__edit_end(store, found->put(store, given));
+  status = ctm__write_end(store, found->put(store, given));
 out:
   ctm__json_free(env, &document);
   return status;

@@ -42,7 +42,7 @@ ctm_status ctm_channel_define(ctm_store *store, const char *name, const char *de
   if (status != CTM_OK) return status;
   CTM__TRY(ctm__name_check(&store->env, "channel", name));
   CTM__TRY(ctm__edit_begin(store));
-  status = ctm__edit_end(store, ctm__channel_put(store, name, description));
+  status = ctm__write_end(store, ctm__channel_put(store, name, description));
 out:
   return ctm__leave(store, status);
 }
@@ -52,7 +52,7 @@ ctm_status ctm_department_define(ctm_store *store, const char *name, const char 
   if (status != CTM_OK) return status;
   CTM__TRY(ctm__name_check(&store->env, "department", name));
   CTM__TRY(ctm__edit_begin(store));
-  status = ctm__edit_end(store, ctm__department_put(store, name, description));
+  status = ctm__write_end(store, ctm__department_put(store, name, description));
 out:
   return ctm__leave(store, status);
 }

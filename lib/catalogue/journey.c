@@ -160,7 +160,7 @@ ctm_status ctm_journey_define(ctm_store *store, const ctm_journey *journey) {
     goto out;
   }
   CTM__TRY(ctm__edit_begin(store));
-  status = ctm__edit_end(store, ctm__journey_put(store, &given, given.within > 0 ? given.within : -1));
+  status = ctm__write_end(store, ctm__journey_put(store, &given, given.within > 0 ? given.within : -1));
 out:
   return ctm__leave(store, status);
 }

@@ -71,7 +71,7 @@ ctm_status ctm_segment_define(ctm_store *store, const char *name, const char *wh
   if (status != CTM_OK) return status;
   CTM__TRY(ctm__name_check(&store->env, "segment", name));
   CTM__TRY(ctm__edit_begin(store));
-  status = ctm__edit_end(store, ctm__segment_put(store, name, where, description));
+  status = ctm__write_end(store, ctm__segment_put(store, name, where, description));
 out:
   return ctm__leave(store, status);
 }

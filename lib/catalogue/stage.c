@@ -62,7 +62,7 @@ ctm_status ctm_stage_define(ctm_store *store, const char *name, int32_t position
   if (status != CTM_OK) return status;
   CTM__TRY(ctm__name_check(&store->env, "stage", name));
   CTM__TRY(ctm__edit_begin(store));
-  status = ctm__edit_end(store, ctm__stage_put(store, name, true, position, description));
+  status = ctm__write_end(store, ctm__stage_put(store, name, true, position, description));
 out:
   return ctm__leave(store, status);
 }
@@ -87,7 +87,7 @@ ctm_status ctm_stages_template(ctm_store *store, const char *name) {
     goto out;
   }
   CTM__TRY(ctm__edit_begin(store));
-  status = ctm__edit_end(store, put_template(store));
+  status = ctm__write_end(store, put_template(store));
 out:
   return ctm__leave(store, status);
 }

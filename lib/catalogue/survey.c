@@ -289,7 +289,7 @@ ctm_status ctm_survey_define(ctm_store *store, const ctm_survey *survey) {
   CTM__TRY(ctm__options_take(&store->env, "ctm_survey", survey, &defaults, sizeof defaults, sizeof defaults, &given));
   CTM__TRY(ctm__name_check(&store->env, "survey", given.name));
   CTM__TRY(ctm__edit_begin(store));
-  status = ctm__edit_end(store, ctm__survey_put(store, &given));
+  status = ctm__write_end(store, ctm__survey_put(store, &given));
 out:
   return ctm__leave(store, status);
 }

@@ -138,7 +138,7 @@ ctm_status ctm_touchpoint_define(ctm_store *store, const ctm_touchpoint *touchpo
                              &given));
   CTM__TRY(ctm__name_check(&store->env, "touchpoint", given.name));
   CTM__TRY(ctm__edit_begin(store));
-  status = ctm__edit_end(store, ctm__touchpoint_put(store, &given));
+  status = ctm__write_end(store, ctm__touchpoint_put(store, &given));
 out:
   return ctm__leave(store, status);
 }

@@ -274,11 +274,7 @@ static ctm_status write_anew(ctm_store *store) {
                      (int)store->busy_timeout_ms);
 done:
   CTM__TRY(ctm__write_begin(store, false));
-  status = ctm__sql(store, "DELETE FROM meta WHERE key = 'erasure_unfinished'");
-  if (status == CTM_OK)
-    status = ctm__write_commit(store);
-  else
-    ctm__write_rollback(store);
+  status = ctm__write_end(store, ctm__sql(store, "DELETE FROM meta WHERE key = 'erasure_unfinished'"));
 out:
   return status;
 }

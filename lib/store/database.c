@@ -259,6 +259,12 @@ out:
   return status;
 }
 
+ctm_status ctm__write_end(ctm_store *store, ctm_status status) {
+  if (status == CTM_OK) return ctm__write_commit(store);
+  ctm__write_rollback(store);
+  return status;
+}
+
 void ctm__write_rollback(ctm_store *store) {
   ctm_error kept = store->env.error;
   if (!store->writing) return;

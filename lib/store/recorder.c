@@ -22,11 +22,7 @@ ctm_status ctm_record(ctm_store *store, const ctm_interaction *interaction) {
   if (status != CTM_OK) return status;
   CTM__TRY(take(store, interaction, &row));
   CTM__TRY(ctm__write_begin(store, false));
-  status = ctm__journal_add(store, &row, NULL, NULL);
-  if (status == CTM_OK)
-    status = ctm__write_commit(store);
-  else
-    ctm__write_rollback(store);
+  status = ctm__write_end(store, ctm__journal_add(store, &row, NULL, NULL));
   if (status == CTM_OK) ctm__compact_after_commit(store);
 out:
   return ctm__leave(store, status);
@@ -37,11 +33,7 @@ ctm_status ctm_customer_set(ctm_store *store, const char *kind, const char *cust
   ctm_status status = ctm__enter(store);
   if (status != CTM_OK) return status;
   CTM__TRY(ctm__write_begin(store, false));
-  status = ctm__customer_update(store, kind, customer, attributes, attribute_count, segment);
-  if (status == CTM_OK)
-    status = ctm__write_commit(store);
-  else
-    ctm__write_rollback(store);
+  status = ctm__write_end(store, ctm__customer_update(store, kind, customer, attributes, attribute_count, segment));
 out:
   return ctm__leave(store, status);
 }
@@ -66,11 +58,7 @@ ctm_status ctm_customer_link(ctm_store *store, const ctm_identity *identities, s
     goto out;
   }
   CTM__TRY(ctm__write_begin(store, false));
-  status = link_all(store, identities, count);
-  if (status == CTM_OK)
-    status = ctm__write_commit(store);
-  else
-    ctm__write_rollback(store);
+  status = ctm__write_end(store, link_all(store, identities, count));
 out:
   return ctm__leave(store, status);
 }
@@ -83,11 +71,7 @@ ctm_status ctm_customer_unlink(ctm_store *store, const char *kind, const char *c
     goto out;
   }
   CTM__TRY(ctm__write_begin(store, false));
-  status = ctm__identity_unlink(store, kind, customer);
-  if (status == CTM_OK)
-    status = ctm__write_commit(store);
-  else
-    ctm__write_rollback(store);
+  status = ctm__write_end(store, ctm__identity_unlink(store, kind, customer));
 out:
   return ctm__leave(store, status);
 }

@@ -81,6 +81,8 @@ ctm_status ctm__run(ctm_store *store, sqlite3_stmt *statement, const char *doing
 ctm_status ctm__write_begin(ctm_store *store, bool catalogue_only);
 ctm_status ctm__write_commit(ctm_store *store);
 void ctm__write_rollback(ctm_store *store); /* keeps the error that is there */
+/* Commit where what came before went well, else roll back. */
+ctm_status ctm__write_end(ctm_store *store, ctm_status status);
 /* After a commit that may have been large: cut the log when it is, unless somebody reads. Waits for nobody. */
 void ctm__log_cut(ctm_store *store);
 /* Write transactions are refused (CTM_INVALID) while a recorder is open: its own go around that check. */
