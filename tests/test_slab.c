@@ -783,7 +783,6 @@ START_TEST(what_is_not_there_is_not_read) {
   uint8_t present[] = {1, 0, 1};
   size_t first, last, count;
   uint32_t rows[3];
-  double reals[3];
   ck_assert_int_eq(ctm__slab_encode_ints(&env, ints, present, 3, CTM__SLAB_INTS, 16, &w), CTM_OK);
   ck_assert_int_eq(ctm__slab_open(&env, w.data, w.length, &slab), CTM_OK);
   ck_assert_int_eq(ctm__slab_ints(&env, &slab, 0, 4, out, present), CTM_INVALID);
