@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "failing_memory.h"
 #include "state.h"
 
 enum { MADE_TOUCHPOINTS = 4, MADE_CHANNELS = 3 };
@@ -211,51 +212,23 @@ static CTM__UNUSED void made_same_in_parts(ctm__env *env, const ctm__measure *me
   free(some);
 }
 
-/* ---- memory that fails at the n-th request
- * ---------------------------------------------------------------------------- */
-
-typedef struct made_memory {
-  int64_t until_failure; /* -1: never */
-  int64_t held;
-} made_memory;
-
-static CTM__UNUSED void *made_allocate(void *data, size_t bytes) {
-  made_memory *m = data;
-  if (m->until_failure == 0) return NULL;
-  if (m->until_failure > 0) m->until_failure--;
-  m->held++;
-  return malloc(bytes);
-}
-
-static CTM__UNUSED void *made_reallocate(void *data, void *memory, size_t bytes) {
-  made_memory *m = data;
-  if (m->until_failure == 0) return NULL;
-  if (m->until_failure > 0) m->until_failure--;
-  if (memory == NULL) m->held++;
-  return realloc(memory, bytes);
-}
-
-static CTM__UNUSED void made_release(void *data, void *memory) {
-  made_memory *m = data;
-  if (memory != NULL) m->held--;
-  free(memory);
-}
+/* ---- failing memory, damage ---- */
 
 /* Feed, merge, save, load and finish while every request in turn fails: CTM_NOMEM each time, nothing left behind. */
 static CTM__UNUSED void made_failing_memory(const ctm__measure *measure, const char *json, const made_row *rows,
                                             size_t count) {
   made *m = made_table(rows, count);
   bool failed = true;
-  for (int64_t n = 0; failed; n++) {
-    made_memory memory = {-1, 0};
-    ctm_allocator allocator = {made_allocate, made_reallocate, made_release, &memory};
+  for (long n = 0; failed; n++) {
+    failing memory = {0};
+    ctm_allocator allocator = failing_allocator(&memory);
     ctm__env e;
     ctm_state *a = NULL, *b = NULL;
     ctm_result *r = NULL;
     ctm__writer w = {0};
     ctm_status status;
     ctm__env_init(&e, &allocator);
-    memory.until_failure = n;
+    failing_after(&memory, n);
     status = made_state(&e, measure, json, &a);
     if (status == CTM_OK) status = made_state(&e, measure, json, &b);
     if (status == CTM_OK) status = ctm__state_feed_snapshot(&e, a, &m->snapshot, NULL, NULL);
@@ -277,7 +250,7 @@ static CTM__UNUSED void made_failing_memory(const ctm__measure *measure, const c
     ctm__writer_free(&e, &w);
     if (a != NULL) ctm__state_drop(&e, a);
     if (b != NULL) ctm__state_drop(&e, b);
-    made_need(memory.held == 0);
+    made_need(memory.live == 0);
     made_need(n > 10 || failed);
   }
   made_free(m);

@@ -845,7 +845,7 @@ END_TEST
 START_TEST(test_no_memory) {
   ctm_open_options options = CTM_OPEN_OPTIONS_INIT;
   failing f = {0};
-  ctm_allocator allocator = {failing_allocate, failing_reallocate, failing_release, &f};
+  ctm_allocator allocator = failing_allocator(&f);
   ctm_store *store;
   bool done = false;
   make_store(at("a.ctm"));

@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "failing_memory.h"
 #include "mapping.h"
 #include "source.h"
 
@@ -384,43 +385,27 @@ END_TEST
 /* ---- memory ---------------------------------------------------------------------------------------------------------
  */
 
-static int64_t left_to_give, live;
-static void *stingy(void *data, size_t bytes) {
-  (void)data;
-  if (left_to_give-- <= 0) return NULL;
-  live++;
-  return malloc(bytes);
-}
-static void *stingy_again(void *data, void *memory, size_t bytes) {
-  (void)data;
-  return left_to_give-- <= 0 ? NULL : realloc(memory, bytes);
-}
-static void stingy_free(void *data, void *memory) {
-  (void)data;
-  live--;
-  free(memory);
-}
-
 START_TEST(test_every_allocation_fails) {
-  const ctm_allocator stingy_one = {stingy, stingy_again, stingy_free, NULL};
+  failing memory = {0};
+  const ctm_allocator allocator = failing_allocator(&memory);
   uint8_t zipped[1000];
   size_t n = zip("a,b,c\n1,\"x\"\"y\",3\n", 17, zipped, sizeof zipped);
   bool wanted[3] = {true, true, true};
   ctm_type types[3];
-  for (int64_t give = 0;; give++) {
+  for (long give = 0;; give++) {
     ctm__input *input;
     ctm__rows *rows = NULL;
     const ctm__cell *cells;
     bool end = false;
     int32_t bad;
-    ctm__env_init(&env, &stingy_one);
-    left_to_give = give;
+    ctm__env_init(&env, &allocator);
+    failing_after(&memory, give);
     ctm_status status = ctm__input_bytes(&env, zipped, n, "t", &input);
     if (status == CTM_OK) status = ctm__csv_open(&env, input, "t", ',', &rows);
     if (status == CTM_OK) status = rows->guess(&env, rows, wanted, types);
     while (status == CTM_OK && !end) status = rows->next(&env, rows, &cells, &end, &bad);
     if (rows != NULL) rows->close(&env, rows);
-    ck_assert_int_eq(live, 0);
+    ck_assert_int_eq(memory.live, 0);
     if (status == CTM_OK) {
       ck_assert_int_gt(give, 10);
       break;

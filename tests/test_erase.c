@@ -703,7 +703,7 @@ END_TEST
 
 START_TEST(test_failing_memory) {
   failing f = {0, 0, 0};
-  ctm_allocator allocator = {failing_allocate, failing_reallocate, failing_release, &f};
+  ctm_allocator allocator = failing_allocator(&f);
   for (int erasing = 0; erasing < 2; erasing++)
     for (long first = 1, done = 0; !done; first++) {
       ctm_store *store;

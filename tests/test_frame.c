@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "arrow_build.h"
+#include "failing_memory.h"
 #include "store.h"
 
 #define DAY INT64_C(86400000000)
@@ -349,29 +350,6 @@ START_TEST(test_long_history) {
 END_TEST
 
 /* ---- every allocation fails in turn ---- */
-typedef struct failing {
-  int64_t left, live;
-} failing;
-
-static void *fail_allocate(void *data, size_t bytes) {
-  failing *f = data;
-  void *p;
-  if (f->left-- <= 0) return NULL;
-  p = malloc(bytes);
-  f->live += p != NULL;
-  return p;
-}
-static void *fail_reallocate(void *data, void *memory, size_t bytes) {
-  failing *f = data;
-  if (memory == NULL) return fail_allocate(data, bytes);
-  return f->left-- <= 0 ? NULL : realloc(memory, bytes);
-}
-static void fail_release(void *data, void *memory) {
-  failing *f = data;
-  f->live -= memory != NULL;
-  free(memory);
-}
-
 START_TEST(test_no_memory) {
   const char *const who[] = {"x", "y", "x", NULL, "y"}, *const device[] = {"1", "1", "2", NULL, "3"};
   const char *const key[] = {"k", NULL, "k", NULL, NULL};
@@ -381,9 +359,9 @@ START_TEST(test_no_memory) {
   const char *const attributes[] = {"plan"}, *const of_customer[] = {"age", "level"};
   const ctm_identity identities[] = {{NULL, "customer"}, {"device", "device"}};
   bool done = false;
-  for (int64_t allowed = 0; !done; allowed++) {
-    failing f = {allowed, 0};
-    const ctm_allocator allocator = {fail_allocate, fail_reallocate, fail_release, &f};
+  for (long allowed = 0; !done; allowed++) {
+    failing f = {0};
+    const ctm_allocator allocator = failing_allocator(&f);
     ctm_open_options open = CTM_OPEN_OPTIONS_INIT;
     ctm_load_options o = CTM_LOAD_OPTIONS_INIT;
     ctm_store *store = NULL;
@@ -408,6 +386,7 @@ START_TEST(test_no_memory) {
     o.customer_attribute_count = 2;
     o.segment = "device";
     open.allocator = &allocator;
+    failing_after(&f, allowed);
     status = ctm_open_frame(&s, &o, &open, &store, &error);
     done = status == CTM_OK && allowed % 2 == 1;
     ck_assert_msg(status == CTM_OK || status == CTM_NOMEM, "%d %s", (int)status, error.message);

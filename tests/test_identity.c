@@ -757,7 +757,7 @@ out:
 
 START_TEST(test_no_memory) {
   failing f = {0};
-  ctm_allocator allocator = {failing_allocate, failing_reallocate, failing_release, &f};
+  ctm_allocator allocator = failing_allocator(&f);
   ctm_open_options options = CTM_OPEN_OPTIONS_INIT;
   options.allocator = &allocator;
   bool done = false;

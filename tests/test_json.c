@@ -1,8 +1,10 @@
 /* The JSON reader and quoting. */
 #include <check.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "failing_memory.h"
 #include "json.h"
 
 static ctm__env env;
@@ -142,24 +144,14 @@ START_TEST(test_many_members) {
 }
 END_TEST
 
-static size_t allocations, allowed = SIZE_MAX;
-static void *counted_allocate(void *data, size_t bytes) {
-  (void)data;
-  return allocations++ < allowed ? malloc(bytes) : NULL;
-}
-static void *counted_reallocate(void *data, void *memory, size_t bytes) {
-  (void)data;
-  return allocations++ < allowed ? realloc(memory, bytes) : NULL;
-}
-static void counted_release(void *data, void *memory) {
-  (void)data, free(memory);
-}
-
 START_TEST(test_reuse) {
-  const ctm_allocator counted = {counted_allocate, counted_reallocate, counted_release, NULL};
+  static failing memory; /* the document is freed after the test */
+  const ctm_allocator counted = failing_allocator(&memory);
   char text[4000];
-  size_t after_first, length = 0;
+  size_t length = 0;
+  long after_first;
   ctm__env_init(&env, &counted);
+  failing_after(&memory, LONG_MAX - 1); /* only counts them */
   length += (size_t)snprintf(text, sizeof text, "{\"long\":\"");
   memset(text + length, 'x', 3000);
   length += 3000;
@@ -167,32 +159,34 @@ START_TEST(test_reuse) {
   for (int i = 0; i < 30; i++) length += (size_t)snprintf(text + length, sizeof text - length, ",\"k%d\":[%d]", i, i);
   text[length++] = '}';
   ck_assert_int_eq(ctm__json_parse(&env, text, length, &doc), CTM_OK);
-  after_first = allocations;
+  after_first = memory.made;
   for (int i = 0; i < 10; i++) ck_assert_int_eq(ctm__json_parse(&env, text, length, &doc), CTM_OK);
-  ck_assert_uint_eq(allocations, after_first);
+  ck_assert_int_eq(memory.made, after_first);
 }
 END_TEST
 
 START_TEST(test_out_of_memory) {
-  const ctm_allocator counted = {counted_allocate, counted_reallocate, counted_release, NULL};
+  failing memory = {0};
+  const ctm_allocator counted = failing_allocator(&memory);
   ctm__text text = {0};
   ctm_status status = CTM_NOMEM;
+  long allowed = 0;
   ck_assert_int_eq(ctm__text_add(&env, &text, "{\"a\":[0"), CTM_OK);
   for (int i = 0; i < 500; i++) ck_assert_int_eq(ctm__text_addf(&env, &text, ",\"item %d\"", i), CTM_OK);
   ck_assert_int_eq(ctm__text_add(&env, &text, "]"), CTM_OK);
   for (int i = 0; i < 500; i++) ck_assert_int_eq(ctm__text_addf(&env, &text, ",\"key %d\":1", i), CTM_OK);
   ck_assert_int_eq(ctm__text_add(&env, &text, "}"), CTM_OK);
-  for (allowed = 0; status != CTM_OK; allowed++) {
+  for (; status != CTM_OK; allowed++) {
     ctm__env poor;
     ctm__json_document document = {0};
     ctm__env_init(&poor, &counted);
-    allocations = 0;
+    failing_after(&memory, allowed);
     status = ctm__json_parse(&poor, text.data, text.length, &document);
     ck_assert(status == CTM_OK ? document.root != NULL : status == CTM_NOMEM && document.root == NULL);
     ctm__json_free(&poor, &document);
+    ck_assert_int_eq(memory.live, 0);
   }
-  ck_assert_uint_gt(allowed, 4);
-  allowed = SIZE_MAX;
+  ck_assert_int_gt(allowed, 4);
   ctm__text_free(&env, &text);
 }
 END_TEST

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "failing_memory.h"
 #include "source.h"
 
 static ctm__env env;
@@ -157,37 +158,21 @@ START_TEST(test_many_lines) {
 }
 END_TEST
 
-static int64_t left_to_give, live;
-static void *stingy(void *data, size_t bytes) {
-  (void)data;
-  if (left_to_give-- <= 0) return NULL;
-  live++;
-  return malloc(bytes);
-}
-static void *stingy_again(void *data, void *memory, size_t bytes) {
-  (void)data;
-  return left_to_give-- <= 0 ? NULL : realloc(memory, bytes);
-}
-static void stingy_free(void *data, void *memory) {
-  (void)data;
-  live--;
-  free(memory);
-}
-
 START_TEST(test_every_allocation_fails) {
-  const ctm_allocator stingy_one = {stingy, stingy_again, stingy_free, NULL};
+  failing memory = {0};
+  const ctm_allocator allocator = failing_allocator(&memory);
   const char text[] = "{\"a\":{\"x\":[1,2.5,\"y\"]}}\n[\n{\"b\":1}\n";
-  for (int64_t give = 0;; give++) {
+  for (long give = 0;; give++) {
     ctm__rows *rows;
     const ctm__cell *cells;
     bool end = false;
     int32_t bad;
-    ctm__env_init(&env, &stingy_one);
-    left_to_give = give;
+    ctm__env_init(&env, &allocator);
+    failing_after(&memory, give);
     ctm_status status = open_bytes(text, sizeof text - 1, &rows);
     while ((status == CTM_OK || status == CTM_DATA) && !end) status = rows->next(&env, rows, &cells, &end, &bad);
     if (rows != NULL) rows->close(&env, rows);
-    ck_assert_int_eq(live, 0);
+    ck_assert_int_eq(memory.live, 0);
     if (status == CTM_OK) {
       ck_assert_int_gt(give, 8);
       break;

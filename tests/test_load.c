@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "failing_memory.h"
 #include "mapping.h"
 #include "source.h"
 #include "store_table.h"
@@ -513,22 +514,9 @@ START_TEST(test_damaged_gzip) {
 }
 END_TEST
 
-static int64_t left_to_give;
-static void *stingy(void *data, size_t bytes) {
-  (void)data;
-  return left_to_give-- <= 0 ? NULL : malloc(bytes);
-}
-static void *stingy_again(void *data, void *memory, size_t bytes) {
-  (void)data;
-  return left_to_give-- <= 0 ? NULL : realloc(memory, bytes);
-}
-static void stingy_free(void *data, void *memory) {
-  (void)data;
-  free(memory);
-}
-
 START_TEST(test_every_allocation_fails) {
-  const ctm_allocator allocator = {stingy, stingy_again, stingy_free, NULL};
+  static failing memory; /* the store is closed after the test */
+  const ctm_allocator allocator = failing_allocator(&memory);
   const char *texts[] = {"customer,time,touchpoint,x,y\nC1,1,a,1,b\nC1,zz,a,1,\nC2,2,b,1.5,c\n",
                          "{\"customer\":1,\"time\":1,\"touchpoint\":\"a\",\"x\":1,\"y\":[1]}\n{\n"};
   const char *names[] = {"t.csv", "t.jsonl"};
@@ -539,13 +527,13 @@ START_TEST(test_every_allocation_fails) {
   ctm_open_options opening = CTM_OPEN_OPTIONS_INIT;
   opening.allocator = &allocator;
   for (int which = 0; which < 2; which++) {
-    for (int64_t give = 0;; give++) {
+    for (long give = 0;; give++) {
       ctm_close(store);
-      left_to_give = INT64_MAX;
+      memory.fail_at = 0;
       ck_assert_int_eq(ctm_open(NULL, &opening, &store, NULL), CTM_OK);
-      left_to_give = give;
+      failing_after(&memory, give);
       ctm_status status = load(texts[which], names[which]);
-      left_to_give = INT64_MAX;
+      memory.fail_at = 0;
       if (status == CTM_OK) {
         ck_assert_int_gt(give, 20);
         counts(which == 0 ? 2 : 1, 0, 1);

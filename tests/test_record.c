@@ -523,7 +523,7 @@ out:
 
 START_TEST(test_no_memory) {
   failing f = {0, 0, 0};
-  ctm_allocator allocator = {failing_allocate, failing_reallocate, failing_release, &f};
+  ctm_allocator allocator = failing_allocator(&f);
   ctm_status status = CTM_NOMEM;
   long failures = 0;
   for (f.fail_at = 1; status == CTM_NOMEM; f.fail_at++) {

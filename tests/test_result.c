@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "failing_memory.h"
 #include "result.h"
 
 static ctm__env env;
@@ -165,36 +166,18 @@ START_TEST(test_arrow) {
 END_TEST
 
 /* ---- every allocation fails in turn ---- */
-typedef struct failing {
-  int64_t left, live;
-} failing;
-
-static void *fail_allocate(void *data, size_t bytes) {
-  failing *f = data;
-  if (f->left-- <= 0) return NULL;
-  f->live++;
-  return malloc(bytes);
-}
-static void *fail_reallocate(void *data, void *memory, size_t bytes) {
-  failing *f = data;
-  return f->left-- <= 0 ? NULL : realloc(memory, bytes);
-}
-static void fail_release(void *data, void *memory) {
-  ((failing *)data)->live -= memory != NULL;
-  free(memory);
-}
-
 START_TEST(test_no_memory) {
   const char *kinds[] = {"text", "html", "csv", "json", "arrow"};
   for (size_t k = 0; k < 5; k++) {
     bool done = false;
-    for (int64_t allowed = 0; !done; allowed++) {
-      failing f = {allowed, 0};
-      const ctm_allocator a = {fail_allocate, fail_reallocate, fail_release, &f};
+    for (long allowed = 0; !done; allowed++) {
+      failing f = {0};
+      const ctm_allocator a = failing_allocator(&f);
       ctm__env e;
       ctm_status status;
       ctm_result *r;
       ctm__env_init(&e, &a);
+      failing_after(&f, allowed);
       r = sample(&e, &status);
       if (r != NULL && k < 4) {
         char *text = NULL;

@@ -710,7 +710,7 @@ START_TEST(test_failing_memory) {
       "SELECT * FROM ctm_customers JOIN segments ON segment = segments.name", "SELECT 1 a, 'x' a UNION SELECT 'y', 2"};
   enum { STORES = SHAPES + 1 }; /* and a frame */
   failing f = {0, 0, 0};
-  ctm_allocator allocator = {failing_allocate, failing_reallocate, failing_release, &f};
+  ctm_allocator allocator = failing_allocator(&f);
   for (size_t i = 0; i < CTM__COUNT(statements) * STORES; i++) {
     const char *statement = statements[i / STORES];
     const int shape = (int)(i % STORES);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "failing_memory.h"
 #include "times.h"
 
 static ctm__env env;
@@ -901,38 +902,23 @@ END_TEST
 
 /* ---- out of memory, at each allocation in turn ---- */
 
-static int32_t allocations_left;
-
-static void *scarce_allocate(void *data, size_t bytes) {
-  (void)data;
-  return allocations_left-- > 0 ? malloc(bytes) : NULL;
-}
-
-static void *scarce_reallocate(void *data, void *memory, size_t bytes) {
-  (void)data;
-  return allocations_left-- > 0 ? realloc(memory, bytes) : NULL;
-}
-
-static void scarce_release(void *data, void *memory) {
-  (void)data;
-  free(memory);
-}
-
 START_TEST(test_out_of_memory) {
-  static const ctm_allocator scarce = {scarce_allocate, scarce_reallocate, scarce_release, NULL};
+  failing memory = {0};
+  const ctm_allocator scarce = failing_allocator(&memory);
   static const char *const names[] = {"Europe/Berlin", "Nowhere/Land", "+02:00", "UTC"};
   ctm__env_init(&env, &scarce);
   for (size_t i = 0; i < CTM__COUNT(names); i++) {
     for (int32_t n = 0;; n++) {
       ctm__zone *zone;
       ctm__calendar calendar;
-      allocations_left = n;
+      failing_after(&memory, n);
       ctm_status status = ctm__zone_open(&env, names[i], NULL, &zone);
       if (status == CTM_OK) {
         status = ctm__calendar_make(&env, CTM__DAY, 0, zone, 0, 100 * 86400 * CTM__SECOND, &calendar);
         if (status == CTM_OK) ctm__calendar_free(&env, &calendar);
         ctm__zone_free(&env, zone);
       }
+      ck_assert_int_eq(memory.live, 0);
       if (status != CTM_NOMEM) break;
       ck_assert_int_lt(n, 1000);
     }

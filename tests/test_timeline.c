@@ -149,13 +149,13 @@ START_TEST(test_identities) {
 END_TEST
 
 START_TEST(test_failing_memory) {
-  made_memory memory = {-1, 0};
-  ctm_allocator allocator = {made_allocate, made_reallocate, made_release, &memory};
+  failing memory = {0};
+  ctm_allocator allocator = failing_allocator(&memory);
   ctm_open_options options = CTM_OPEN_OPTIONS_INIT;
   ctm_selection s = CTM_SELECTION_INIT;
   ctm_store *kept = store;
   bool failed = true;
-  int64_t n;
+  long n;
   s.where = "channel = 'shop' or tier = 'gold'";
   options.allocator = &allocator;
   ck_assert_int_eq(ctm_open(NULL, &options, &store, NULL), CTM_OK);
@@ -164,16 +164,16 @@ START_TEST(test_failing_memory) {
   for (n = 0; failed; n++) {
     ctm_result *r;
     ctm_status status;
-    memory.until_failure = n;
+    failing_after(&memory, n);
     status = ctm_timeline(store, &s, NULL, "C1", 1, &r);
-    memory.until_failure = -1;
+    memory.fail_at = 0;
     failed = status != CTM_OK;
     if (failed) ck_assert_msg(status == CTM_NOMEM && r == NULL, "%d %s", status, ctm_message(store));
     ctm_result_free(r);
   }
   ck_assert_int_gt(n, 10);
   ctm_close(store);
-  ck_assert_int_eq(memory.held, 0);
+  ck_assert_int_eq(memory.live, 0);
   store = kept;
 }
 END_TEST

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "failing_memory.h"
 #include "where.h"
 
 enum { ROWS = 6000, OFFSET = 17, CUSTOMERS = 3000 };
@@ -715,51 +716,28 @@ END_TEST
 /* ---- failing memory -------------------------------------------------------------------------------------------------
  */
 
-static long left, live;
-
-static void *failing_allocate(void *data, size_t bytes) {
-  void *memory;
-  (void)data;
-  if (left-- <= 0) return NULL;
-  memory = malloc(bytes);
-  live += memory != NULL;
-  return memory;
-}
-
-static void *failing_reallocate(void *data, void *memory, size_t bytes) {
-  (void)data;
-  if (left-- <= 0) return NULL;
-  live += memory == NULL;
-  return realloc(memory, bytes);
-}
-
-static void failing_release(void *data, void *memory) {
-  (void)data;
-  live -= memory != NULL;
-  free(memory);
-}
-
 START_TEST(test_failing_memory) {
   static const char text[] =
       "(channel = 'web' or stage in ('buy', null) or not plan like 'a%' escape '!') and (n in (1, 2, 70000) or "
       "score not in (1, 2.5)) is not true and n in (1, 2, 3) and customer.age between 1 and n and channel <> plan and "
       "not (customer.tier is null or day = '2024-03-20' or flag) or (touchpoint between 'a' and 'z' and role > 'b')";
-  const ctm_allocator failing = {failing_allocate, failing_reallocate, failing_release, NULL};
+  failing memory = {0};
+  const ctm_allocator allocator = failing_allocator(&memory);
   ctm__batch b = make_batch(3000, false, false);
   uint8_t keep[3000];
   ctm_status status = CTM_NOMEM;
   long tries = 0;
   ctm__env own;
-  ctm__env_init(&own, &failing);
+  ctm__env_init(&own, &allocator);
   for (; status != CTM_OK; tries++) {
     ctm__where *where = NULL;
-    left = tries;
+    failing_after(&memory, tries);
     status = ctm__where_compile(&own, text, resolve, NULL, NULL, &where);
     ck_assert_int_eq(status == CTM_OK, where != NULL);
     if (status == CTM_OK) status = ctm__where_eval(&own, where, &b, keep);
     ck_assert_msg(status == CTM_OK || status == CTM_NOMEM, "%s", own.error.message);
     ctm__where_free(&own, where);
-    ck_assert_int_eq(live, 0);
+    ck_assert_int_eq(memory.live, 0);
   }
   ck_assert_int_gt(tries, 60);
 }

@@ -1,4 +1,4 @@
-/* What tests of stores share: a place for files, raw SQL behind libctm's back, an allocator that can be made to fail.
+/* What tests of stores share: a place for files, raw SQL behind libctm's back.
  */
 #ifndef STORE_SUPPORT_H
 #define STORE_SUPPORT_H
@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "failing_memory.h"
 #include "store.h"
 
 #define OK(call)                                                                     \
@@ -117,29 +118,6 @@ static inline ctm__snapshot *snapshot_of(ctm_store *store) {
   OK(ctm__enter(store));
   OKS(store, ctm__leave(store, ctm__snapshot_take(store, &snapshot, NULL, NULL)));
   return snapshot;
-}
-
-/* Fails the allocation number `fail_at` and every later one; 0: none. Counts what is not yet released, also by threads
- * that the library starts. */
-typedef struct failing {
-  atomic_long made, fail_at, live;
-} failing;
-
-static inline void *failing_allocate(void *data, size_t bytes) {
-  failing *f = data;
-  void *memory = f->fail_at > 0 && ++f->made >= f->fail_at ? NULL : malloc(bytes);
-  if (memory != NULL) f->live++;
-  return memory;
-}
-
-static inline void *failing_reallocate(void *data, void *memory, size_t bytes) {
-  failing *f = data;
-  return f->fail_at > 0 && ++f->made >= f->fail_at ? NULL : realloc(memory, bytes);
-}
-
-static inline void failing_release(void *data, void *memory) {
-  ((failing *)data)->live--;
-  free(memory);
 }
 
 /* Run in a child process; what it returns is its exit status. */
