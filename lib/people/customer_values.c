@@ -264,17 +264,9 @@ out:
   return status;
 }
 
-static ctm_status run_with(ctm_store *store, const char *sql, int64_t number, const char *doing) {
-  sqlite3_stmt *s;
-  ctm_status status = ctm__prepare(store, sql, &s);
-  if (status != CTM_OK) return status;
-  sqlite3_bind_int64(s, 1, number);
-  return ctm__run(store, s, doing);
-}
-
 ctm_status ctm__customer_values_delete(ctm_store *store, int64_t run) {
   if (run == 0) return ctm__fail(&store->env, CTM_INTERNAL, "what is published of customers is to be deleted");
-  return run_with(store, "DELETE FROM customer_values WHERE run = ?1", run, "deleting what is known of customers");
+  return ctm__run_with(store, "DELETE FROM customer_values WHERE run = ?1", run, "deleting what is known of customers");
 }
 
 /* ---- pieces ---------------------------------------------------------------------------------------------------------
@@ -686,7 +678,8 @@ static ctm_status rewrite(ctm_store *store, piece *p, const int64_t *numbers, si
     kept++;
   }
   if (kept == 0)
-    return run_with(store, "DELETE FROM customer_values WHERE id = ?1", p->id, "forgetting what is known of customers");
+    return ctm__run_with(store, "DELETE FROM customer_values WHERE id = ?1", p->id,
+                         "forgetting what is known of customers");
   if (p->slab.kind == CTM__SLAB_TEXTS)
     for (uint32_t i = 0; i < p->slab.distinct; i++) {
       size_t length;
@@ -770,8 +763,8 @@ ctm_status ctm__customer_values_forget(ctm_store *store, const int64_t *identiti
   memcpy(sorted, identities, count * sizeof *sorted);
   qsort(sorted, count, sizeof *sorted, ctm__compare_numbers);
   for (size_t i = 0; i < count; i++) {
-    CTM__TRY(run_with(store, "DELETE FROM customer_attributes WHERE identity = ?1", sorted[i], doing));
-    CTM__TRY(run_with(store, "DELETE FROM customer_segment WHERE identity = ?1", sorted[i], doing));
+    CTM__TRY(ctm__run_with(store, "DELETE FROM customer_attributes WHERE identity = ?1", sorted[i], doing));
+    CTM__TRY(ctm__run_with(store, "DELETE FROM customer_segment WHERE identity = ?1", sorted[i], doing));
   }
   CTM__TRY(pieces_with(store, sorted, count, &found, &length));
   CTM__TRY(ctm__prepare(store, piece_sql, &s));
@@ -955,8 +948,8 @@ ctm_status ctm__customer_values_undo(ctm_store *store, int64_t load) {
     piece_close(env, &left);
     if (status != CTM_OK) goto out;
   }
-  CTM__TRY(run_with(store, "DELETE FROM customer_attributes WHERE load = ?1", load, undoing));
-  CTM__TRY(run_with(store, "DELETE FROM customer_segment WHERE load = ?1", load, undoing));
+  CTM__TRY(ctm__run_with(store, "DELETE FROM customer_attributes WHERE load = ?1", load, undoing));
+  CTM__TRY(ctm__run_with(store, "DELETE FROM customer_segment WHERE load = ?1", load, undoing));
 out:
   ctm__free(env, identities);
   ctm__free(env, sequences);
@@ -1164,8 +1157,8 @@ ctm_status ctm__customer_values_compact(ctm_store *store, int32_t attribute, ctm
   while (more) CTM__TRY(reader_next(&r, gather, &g, &more));
   CTM__TRY(gather_flush(&g));
   for (size_t i = 0; i < r.piece_count; i++)
-    CTM__TRY(run_with(store, "DELETE FROM customer_values WHERE id = ?1", r.pieces[i].id,
-                      "merging what is known of customers"));
+    CTM__TRY(ctm__run_with(store, "DELETE FROM customer_values WHERE id = ?1", r.pieces[i].id,
+                           "merging what is known of customers"));
 out:
   for (size_t i = 0; i < r.piece_count; i++) piece_close(env, &r.pieces[i]);
   ctm__free(env, r.pieces);

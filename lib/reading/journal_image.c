@@ -67,29 +67,6 @@ static bool has_values(const column *c) {
   return c->codes != NULL || c->ints != NULL || c->reals != NULL;
 }
 
-static ctm__slab_kind attribute_kind(ctm_type type) {
-  return type == CTM_TYPE_TEXT ? CTM__SLAB_TEXTS : type == CTM_TYPE_REAL ? CTM__SLAB_REALS : CTM__SLAB_INTS;
-}
-
-static ctm__slab_kind kind_of(const ctm__catalogue *catalogue, size_t number) {
-  switch (number) {
-    case CTM__COLUMN_VALUE:
-    case CTM__COLUMN_SCORE:
-      return CTM__SLAB_REALS;
-    case CTM__COLUMN_CASE:
-    case CTM__COLUMN_TEXT:
-      return CTM__SLAB_TEXTS;
-    case CTM__COLUMN_KEY:
-    case CTM__COLUMN_LOAD:
-    case CTM__COLUMN_FLAGS:
-      return CTM__SLAB_INTS;
-    default:
-      return number >= CTM__COLUMN_ATTRIBUTES
-                 ? attribute_kind(catalogue->attribute_type[number - CTM__COLUMN_ATTRIBUTES])
-                 : CTM__SLAB_CODES;
-  }
-}
-
 /* ---- reading, in order of recording ------------------------------------------------------------------------------ */
 
 typedef struct builder {
@@ -551,7 +528,8 @@ static ctm_status image_new(builder *b, const ctm__catalogue *catalogue) {
   m->columns = ctm__calloc(b->env, m->column_count, sizeof *m->columns);
   b->columns = ctm__calloc(b->env, m->column_count, sizeof *b->columns);
   if (m->columns == NULL || b->columns == NULL) return CTM_NOMEM;
-  for (size_t i = 0; i < m->column_count; i++) m->columns[i].kind = kind_of(catalogue, i);
+  for (size_t i = 0; i < m->column_count; i++)
+    m->columns[i].kind = ctm__column_kind((int32_t)i, catalogue->attribute_type);
   return CTM_OK;
 }
 

@@ -98,10 +98,6 @@ ctm_status ctm__bulk_use(ctm__bulk *b, ctm__bulk_column *c) {
   return CTM_OK;
 }
 
-static ctm__slab_kind kind_of(ctm_type type) {
-  return type == CTM_TYPE_REAL ? CTM__SLAB_REALS : type == CTM_TYPE_TEXT ? CTM__SLAB_TEXTS : CTM__SLAB_INTS;
-}
-
 ctm_status ctm__bulk_attribute(ctm__bulk *b, bool of_customer, int32_t code, ctm_type type, ctm__bulk_column **column) {
   ctm__env *env = b->env;
   ctm__bulk_column **all = of_customer ? &b->customer_attributes : &b->attributes;
@@ -118,7 +114,7 @@ ctm_status ctm__bulk_attribute(ctm__bulk *b, bool of_customer, int32_t code, ctm
   }
   c = *column = &(*all)[code];
   if (!ctm__bulk_in_use(c)) {
-    c->kind = kind_of(type);
+    c->kind = ctm__attribute_kind(type);
   } else if (c->kind == CTM__SLAB_INTS && type == CTM_TYPE_REAL) {
     c->reals = ctm__alloc(env, CTM__MAX(b->room, (size_t)1) * sizeof *c->reals);
     if (c->reals == NULL) return CTM_NOMEM;

@@ -637,16 +637,6 @@ out:
   return status;
 }
 
-static ctm_status run_with(ctm_store *store, const char *sql, int64_t number, const char *doing) {
-  sqlite3_stmt *s;
-  ctm_status status = ctm__prepare(store, sql, &s);
-  if (status != CTM_OK) return status;
-  sqlite3_bind_int64(s, 1, number);
-  status = ctm__run(store, s, doing);
-  ctm__done(s);
-  return status;
-}
-
 static ctm_status slab_delete(ctm_store *store, int64_t slab) {
   sqlite3_stmt *s;
   ctm_status status = ctm__prepare(store, "DELETE FROM slab_columns WHERE id BETWEEN ?1 AND ?2", &s);
@@ -655,7 +645,7 @@ static ctm_status slab_delete(ctm_store *store, int64_t slab) {
   sqlite3_bind_int64(s, 2, ctm__column_id(slab, CTM__COLUMNS_MOST - 1));
   status = ctm__run(store, s, "deleting a slab's columns");
   ctm__done(s);
-  return status == CTM_OK ? run_with(store, "DELETE FROM slabs WHERE id = ?1", slab, "deleting a slab") : status;
+  return status == CTM_OK ? ctm__run_with(store, "DELETE FROM slabs WHERE id = ?1", slab, "deleting a slab") : status;
 }
 
 /* At most so many of its slabs; *left tells whether there are more. */
@@ -684,7 +674,7 @@ ctm_status ctm__run_delete(ctm_store *store, int64_t run) {
   bool left;
   ctm_status status;
   CTM__TRY(delete_slabs(store, run, INT32_MAX, &left));
-  status = run_with(store, "DELETE FROM runs WHERE id = ?1", run, "deleting a run");
+  status = ctm__run_with(store, "DELETE FROM runs WHERE id = ?1", run, "deleting a run");
 out:
   return status;
 }
@@ -692,7 +682,7 @@ out:
 ctm_status ctm__run_delete_part(ctm_store *store, int64_t run, int32_t slabs, bool *left) {
   ctm_status status;
   CTM__TRY(delete_slabs(store, run, slabs, left));
-  if (!*left) status = run_with(store, "DELETE FROM runs WHERE id = ?1", run, "deleting a run");
+  if (!*left) status = ctm__run_with(store, "DELETE FROM runs WHERE id = ?1", run, "deleting a run");
 out:
   return status;
 }
@@ -749,7 +739,7 @@ static ctm_status renumber(ctm_store *store, int64_t slab) {
   sqlite3_bind_int64(s, 3, ctm__column_id(number - slab, 0));
   status = ctm__run(store, s, "moving a slab's columns");
   ctm__done(s);
-  return status == CTM_OK ? run_with(store, "DELETE FROM slabs WHERE id = ?1", slab, "moving a slab") : status;
+  return status == CTM_OK ? ctm__run_with(store, "DELETE FROM slabs WHERE id = ?1", slab, "moving a slab") : status;
 }
 
 /* New slabs have higher numbers than all others, and slabs that begin with one identity are in the order of their
@@ -827,8 +817,8 @@ ctm_status ctm__slab_replace(ctm_store *store, int64_t run, int64_t slab, const 
   sqlite3_bind_int64(s, 1, run);
   sqlite3_bind_int64(s, 2, nobody);
   CTM__TRY(run_changes(store, s, "replacing a slab", &changes));
-  CTM__TRY(run_with(store, "DELETE FROM runs WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM slabs WHERE run = ?1)", run,
-                    "deleting a run"));
+  CTM__TRY(ctm__run_with(store, "DELETE FROM runs WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM slabs WHERE run = ?1)",
+                         run, "deleting a run"));
 out:
   ctm__writer_free(env, &scratch);
   pieces_free(env, &made);

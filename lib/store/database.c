@@ -119,6 +119,14 @@ ctm_status ctm__run(ctm_store *store, sqlite3_stmt *statement, const char *doing
   return status;
 }
 
+ctm_status ctm__run_with(ctm_store *store, const char *sql, int64_t number, const char *doing) {
+  sqlite3_stmt *statement;
+  ctm_status status = ctm__prepare(store, sql, &statement);
+  if (status != CTM_OK) return status;
+  sqlite3_bind_int64(statement, 1, number);
+  return ctm__run(store, statement, doing);
+}
+
 ctm_status ctm__sql_integer(ctm__env *env, sqlite3 *db, const char *sql, int64_t *value) {
   sqlite3_stmt *statement = NULL;
   ctm_status status = CTM_OK;

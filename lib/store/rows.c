@@ -1,6 +1,17 @@
 /* Columns of interactions. */
 #include "rows.h"
 
+ctm__slab_kind ctm__attribute_kind(ctm_type type) {
+  switch (type) {
+    case CTM_TYPE_REAL:
+      return CTM__SLAB_REALS;
+    case CTM_TYPE_TEXT:
+      return CTM__SLAB_TEXTS;
+    default: /* truth values, integers, times and dates */
+      return CTM__SLAB_INTS;
+  }
+}
+
 ctm__slab_kind ctm__column_kind(int32_t column, const ctm_type *attribute_types) {
   switch (column) {
     case CTM__COLUMN_IDENTITY:
@@ -22,12 +33,5 @@ ctm__slab_kind ctm__column_kind(int32_t column, const ctm_type *attribute_types)
       break;
   }
   if (column < CTM__COLUMN_ATTRIBUTES) return CTM__SLAB_INTS;
-  switch (attribute_types[column - CTM__COLUMN_ATTRIBUTES]) {
-    case CTM_TYPE_REAL:
-      return CTM__SLAB_REALS;
-    case CTM_TYPE_TEXT:
-      return CTM__SLAB_TEXTS;
-    default: /* truth values, integers, times and dates */
-      return CTM__SLAB_INTS;
-  }
+  return ctm__attribute_kind(attribute_types[column - CTM__COLUMN_ATTRIBUTES]);
 }

@@ -24,6 +24,7 @@ enum {
 };
 
 /* The kind that a column's bytes have. Attributes: by their type in the catalogue. */
+ctm__slab_kind ctm__attribute_kind(ctm_type type);
 ctm__slab_kind ctm__column_kind(int32_t column, const ctm_type *attribute_types /* by code */);
 
 /* One column. Only the arrays of its kind are set: codes for CODES and TEXTS (-1 null), ints and present for INTS

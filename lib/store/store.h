@@ -75,6 +75,8 @@ ctm_status ctm__prepare(ctm_store *store, const char *sql, sqlite3_stmt **statem
 void ctm__done(sqlite3_stmt *statement); /* reset and clear bindings; NULL is fine */
 /* Step a statement that gives no rows; resets it. */
 ctm_status ctm__run(ctm_store *store, sqlite3_stmt *statement, const char *doing);
+/* Run a statement of one number, ?1. */
+ctm_status ctm__run_with(ctm_store *store, const char *sql, int64_t number, const char *doing);
 
 /* A write transaction (BEGIN IMMEDIATE; waits busy_timeout_ms, then CTM_BUSY; CTM_READONLY, on a frame
  * CTM_UNSUPPORTED unless `catalogue_only`). Begin also refreshes the catalogue copy when another process changed it. */
