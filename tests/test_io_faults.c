@@ -2,6 +2,7 @@
  * to be recorded is there afterwards, exactly once; what was not is there whole or not at all; the file is sound; and
  * doing it all again gives the answers of an undisturbed life. */
 #include <check.h>
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,6 +116,36 @@ static ctm_status forget(life *l) {
   return status;
 }
 
+/* A copy is whole or not there, and nothing else is left beside it. Where the power is cut, files that are linked lie
+ * outside what the file system knows of. */
+static ctm_status backup(life *l) {
+  char copy[120];
+  struct dirent *entry;
+  ctm_status status;
+  DIR *directory;
+  if (fault.power) return CTM_OK;
+  snprintf(copy, sizeof copy, "%s/copy.ctm", place);
+  status = ctm_backup(l->store, copy, NULL, NULL);
+  ck_assert_int_eq(access(copy, F_OK) == 0, status == CTM_OK);
+  ck_assert_ptr_nonnull(directory = opendir(place));
+  while ((entry = readdir(directory)) != NULL)
+    ck_assert_msg(entry->d_name[0] == '.' || strncmp(entry->d_name, "store.ctm", 9) == 0 ||
+                      (status == CTM_OK && strcmp(entry->d_name, "copy.ctm") == 0),
+                  "%s is left of a backup", entry->d_name);
+  closedir(directory);
+  if (status != CTM_OK) return status;
+  ctm_store *store;
+  ctm_error error;
+  int64_t rows[2];
+  ck_assert_msg(ctm_open(copy, NULL, &store, &error) == CTM_OK, "%s", error.message);
+  ck_assert_msg(ctm_check(store) == CTM_OK, "a copy: %s", ctm_message(store));
+  ck_assert_int_eq(ctm_count(store, &rows[0]), CTM_OK);
+  if (ctm_count(l->store, &rows[1]) == CTM_OK) ck_assert_int_eq(rows[0], rows[1]);
+  ctm_close(store);
+  unlink(copy);
+  return CTM_OK;
+}
+
 static ctm_status ask(life *l) {
   const char *const asked[][2] = {
       {"frequency", l->aged ? "{\"by\": [\"touchpoint\", \"channel\", \"segment\"]}" : "{}"},
@@ -138,7 +169,7 @@ static ctm_status ask(life *l) {
   return status;
 }
 
-enum { STEPS = 14, TINY_STEPS = 24, CLOSING = 7, OPENING = 8 };
+enum { STEPS = 15, TINY_STEPS = 25, CLOSING = 7, OPENING = 8 };
 
 static int steps(void) {
   return tiny ? TINY_STEPS : STEPS;
@@ -181,22 +212,24 @@ static ctm_status step(life *l, int number) {
     case 13:
       return ask(l);
     case 14:
-      return record_batch(l, GONE);
+      return backup(l);
     case 15:
-      return load(l, MORE);
+      return record_batch(l, GONE);
     case 16:
-      return load(l, MISTAKE);
+      return load(l, MORE);
     case 17:
-      return ctm_compact(l->store, NULL, NULL);
+      return load(l, MISTAKE);
     case 18:
-      return ask(l);
+      return ctm_compact(l->store, NULL, NULL);
     case 19:
-      return undo(l);
+      return ask(l);
     case 20:
-      return ctm_check(l->store);
+      return undo(l);
     case 21:
-      return forget(l);
+      return ctm_check(l->store);
     case 22:
+      return forget(l);
+    case 23:
       return ctm_compact(l->store, NULL, NULL);
     default:
       return ask(l);
