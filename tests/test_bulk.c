@@ -785,6 +785,40 @@ START_TEST(test_long_histories) {
 }
 END_TEST
 
+/* Where a column would be too long for one slab, the slab is cut into shorter ones; pieces of what is known of
+ * customers likewise. */
+START_TEST(test_long_columns) {
+  int64_t slabs[2], pieces[2], counts[3];
+  ctm_store *stores[3];
+  ctm_open_options options = CTM_OPEN_OPTIONS_INIT;
+  options.slab_rows = 256;
+  options.block_rows = options.journal_rows = 16;
+  stores[0] = open_sized(NULL, 0);
+  for (int i = 1; i < 3; i++) OK(ctm_open(NULL, &options, &stores[i], NULL));
+  stores[2]->sizes.column_bytes = 120;
+  for (uint32_t load = 1; load <= 3; load++) {
+    char *text = made(load, 300, false), *dumps[3];
+    for (int i = 0; i < 3; i++) {
+      load_text(stores[i], text, counts);
+      if (load == 2) OKS(stores[i], ctm_compact(stores[i], NULL, NULL));
+      if (load == 3) OKS(stores[i], ctm_erase(stores[i], NULL, "c7"));
+      dumps[i] = dump(stores[i]);
+      if (i > 0) same(dumps[i], dumps[0]);
+      OKS(stores[i], ctm_check(stores[i]));
+    }
+    for (int i = 0; i < 3; i++) ctm__free(&env, dumps[i]);
+    ctm__free(&env, text);
+  }
+  for (int i = 0; i < 2; i++) {
+    slabs[i] = number(stores[i + 1], "SELECT count(*) FROM slabs");
+    pieces[i] = number(stores[i + 1], "SELECT count(*) FROM customer_values");
+  }
+  ck_assert_int_gt(slabs[1], 2 * slabs[0]);
+  ck_assert_int_gt(pieces[1], pieces[0]);
+  for (int i = 0; i < 3; i++) ctm_close(stores[i]);
+}
+END_TEST
+
 int main(void) {
   Suite *suite = suite_create("bulk");
   TCase *tests = tcase_create("bulk");
@@ -798,6 +832,7 @@ int main(void) {
   tcase_add_loop_test(tests, test_two_numbers, 1, 3);
   tcase_add_test(tests, test_conflicts);
   tcase_add_test(tests, test_long_histories);
+  tcase_add_test(tests, test_long_columns);
   suite_add_tcase(suite, tests);
   srunner_run_all(runner, CK_NORMAL);
   failed = srunner_ntests_failed(runner);

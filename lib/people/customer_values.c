@@ -117,9 +117,21 @@ static ctm_status encode(ctm_store *store, const int64_t *identity, const int64_
   CTM__TRY(ctm__slab_encode_ints(env, identity + first, NULL, rows, CTM__SLAB_IDENTITY, block, &p->identities));
   CTM__TRY(ctm__slab_encode_ints(env, order + first, NULL, rows, CTM__SLAB_INTS, block, &p->orders));
   CTM__TRY(encode_values(env, values, first, rows, block, &p->values));
+  if (p->values.length > store->sizes.column_bytes && rows > 1)
+    return ctm__fail(env, CTM_UNSUPPORTED, "a column of %zu rows has more than %zu bytes", rows,
+                     store->sizes.column_bytes);
   if (load != NULL) CTM__TRY(ctm__slab_encode_ints(env, load + first, NULL, rows, CTM__SLAB_INTS, block, &p->loads));
 out:
   return status;
+}
+
+/* Fewer rows where their texts are too long for one piece. */
+static ctm_status encode_some(ctm_store *store, const int64_t *identity, const int64_t *order, const int64_t *load,
+                              const ctm__vector *values, size_t first, size_t *rows, piece_bytes *p) {
+  for (;; *rows /= 2) {
+    ctm_status status = encode(store, identity, order, load, values, first, *rows, p);
+    if (status != CTM_UNSUPPORTED || *rows < 2) return status;
+  }
 }
 
 static void bind_piece(sqlite3_stmt *s, size_t rows, const piece_bytes *p) {
@@ -200,7 +212,7 @@ ctm_status ctm__customer_values_write(ctm_store *store, int64_t run, const ctm__
   if (run == 0) CTM__TRY(take_sequences(store, most + 1, &base));
   for (size_t first = 0, rows; first < column->rows; first += rows) {
     rows = CTM__MIN(rows_a_piece(store), column->rows - first);
-    CTM__TRY(encode(store, column->identity, column->order, NULL, &column->values, first, rows, &p));
+    CTM__TRY(encode_some(store, column->identity, column->order, NULL, &column->values, first, &rows, &p));
     CTM__TRY(insert_piece(store, run, (ctm__piece_place){0, column->attribute, -1, run == 0 ? base : most}, rows, &p));
   }
 out:
@@ -1035,8 +1047,11 @@ static ctm_status gather_flush(gathering *g) {
   } else {
     values.codes = g->codes;
   }
-  CTM__TRY(encode(g->store, g->identity, g->order, g->load, &values, 0, g->rows, &g->bytes));
-  CTM__TRY(insert_piece(g->store, 0, g->place, g->rows, &g->bytes));
+  for (size_t first = 0, rows; first < g->rows; first += rows) {
+    rows = g->rows - first;
+    CTM__TRY(encode_some(g->store, g->identity, g->order, g->load, &values, first, &rows, &g->bytes));
+    CTM__TRY(insert_piece(g->store, 0, g->place, rows, &g->bytes));
+  }
   g->rows = 0;
   ctm__dictionary_free(&g->store->env, &g->texts);
   memset(&g->texts, 0, sizeof g->texts);
@@ -1066,7 +1081,8 @@ static ctm_status gather(void *context, ctm__env *env, const ctm__customer_value
       g->codes[at] = -1;
       if (!v->is_null) CTM__TRY(ctm__dictionary_add(env, &g->texts, v->text, v->length, &g->codes[at]));
   }
-  if (++g->rows == g->most) CTM__TRY(gather_flush(g));
+  /* before so many texts are in memory that they are too long for a piece */
+  if (++g->rows == g->most || g->texts.bytes_length > g->store->sizes.column_bytes / 2) CTM__TRY(gather_flush(g));
 out:
   return status;
 }

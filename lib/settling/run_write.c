@@ -8,8 +8,7 @@
 #include "slab.h"
 
 enum {
-  OWN_BYTES = 24 << 20,     /* a transaction of the writer's own: what is gathered before */
-  COLUMN_BYTES = 256 << 20, /* a slab whose texts are longer is halved */
+  OWN_BYTES = 24 << 20, /* a transaction of the writer's own: what is gathered before */
   MOST_WORKERS = 64,
   CHUNKS_A_WORKER = 8 /* between two joins of all workers */
 };
@@ -74,9 +73,9 @@ static int compare_columns(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-static ctm_status encode_column(ctm__env *env, const ctm__vector *v, size_t first, size_t last, size_t block_rows,
+static ctm_status encode_column(ctm__env *env, const ctm__vector *v, size_t first, size_t last, const ctm__sizes *sizes,
                                 piece *p) {
-  size_t start = p->bytes.length, rows = last - first;
+  size_t start = p->bytes.length, rows = last - first, block_rows = sizes->block_rows;
   ctm_status status;
   switch (v->kind) {
     case CTM__SLAB_CODES:
@@ -93,8 +92,8 @@ static ctm_status encode_column(ctm__env *env, const ctm__vector *v, size_t firs
                                      v->kind, block_rows, &p->bytes);
   }
   if (status != CTM_OK) return status;
-  if (p->bytes.length - start > COLUMN_BYTES && rows > 1)
-    return ctm__fail(env, CTM_UNSUPPORTED, "a column of %zu rows has more than %d bytes", rows, (int)COLUMN_BYTES);
+  if (p->bytes.length - start > sizes->column_bytes && rows > 1)
+    return ctm__fail(env, CTM_UNSUPPORTED, "a column of %zu rows has more than %zu bytes", rows, sizes->column_bytes);
   const uint8_t *bytes = p->bytes.data + start;
   p->starts[p->count] = start;
   p->columns[p->count++] = (ctm__slab_column){v->column, (uint32_t)(p->bytes.length - start),
@@ -103,7 +102,7 @@ static ctm_status encode_column(ctm__env *env, const ctm__vector *v, size_t firs
 }
 
 /* Rows [first, last) of the chunk; `skip_load` where the run tells. */
-static ctm_status encode(ctm__env *env, const ctm__chunk *chunk, size_t first, size_t last, size_t block_rows,
+static ctm_status encode(ctm__env *env, const ctm__chunk *chunk, size_t first, size_t last, const ctm__sizes *sizes,
                          bool skip_load, pieces *out) {
   const ctm__vector **vectors = NULL;
   size_t count = 0;
@@ -135,8 +134,8 @@ static ctm_status encode(ctm__env *env, const ctm__chunk *chunk, size_t first, s
     goto out;
   const ctm__vector identity = {.column = CTM__COLUMN_IDENTITY, .kind = CTM__SLAB_IDENTITY, .ints = chunk->identity};
   const ctm__vector time = {.column = CTM__COLUMN_TIME, .kind = CTM__SLAB_TIME, .ints = chunk->time};
-  CTM__TRY(encode_column(env, &identity, first, last, block_rows, p));
-  CTM__TRY(encode_column(env, &time, first, last, block_rows, p));
+  CTM__TRY(encode_column(env, &identity, first, last, sizes, p));
+  CTM__TRY(encode_column(env, &time, first, last, sizes, p));
   for (size_t i = 0; i < chunk->count; i++) {
     const ctm__vector *v = chunk->vectors + i;
     if (v->column <= CTM__COLUMN_TIME || v->column >= CTM__COLUMNS_MOST) {
@@ -150,7 +149,7 @@ static ctm_status encode(ctm__env *env, const ctm__chunk *chunk, size_t first, s
       p->date_only = (v->present == NULL || v->present[r]) && (v->ints[r] & 1) != 0;
   }
   qsort(vectors, count, sizeof *vectors, compare_columns);
-  for (size_t i = 0; i < count; i++) CTM__TRY(encode_column(env, vectors[i], first, last, block_rows, p));
+  for (size_t i = 0; i < count; i++) CTM__TRY(encode_column(env, vectors[i], first, last, sizes, p));
   out->count++;
   out->bytes += p->bytes.length;
   ctm__free(env, vectors);
@@ -164,13 +163,13 @@ out:
 }
 
 /* As one slab, or as several where its texts are too long for one. */
-static ctm_status encode_halving(ctm__env *env, const ctm__chunk *chunk, size_t first, size_t last, size_t block_rows,
-                                 bool skip_load, pieces *out) {
-  ctm_status status = encode(env, chunk, first, last, block_rows, skip_load, out);
+static ctm_status encode_halving(ctm__env *env, const ctm__chunk *chunk, size_t first, size_t last,
+                                 const ctm__sizes *sizes, bool skip_load, pieces *out) {
+  ctm_status status = encode(env, chunk, first, last, sizes, skip_load, out);
   if (status != CTM_UNSUPPORTED || last - first < 2) return status;
   size_t middle = first + (last - first) / 2;
-  status = encode_halving(env, chunk, first, middle, block_rows, skip_load, out);
-  return status == CTM_OK ? encode_halving(env, chunk, middle, last, block_rows, skip_load, out) : status;
+  status = encode_halving(env, chunk, first, middle, sizes, skip_load, out);
+  return status == CTM_OK ? encode_halving(env, chunk, middle, last, sizes, skip_load, out) : status;
 }
 
 /* The end of the slab that begins at `first`: all of the rest, or even parts of it, ending between two identities where
@@ -187,12 +186,12 @@ static size_t slab_end(const ctm__chunk *chunk, size_t first, size_t slab_rows) 
   return end < first + slab_rows || identity[end] != identity[end - 1] ? end : first + target;
 }
 
-static ctm_status encode_chunk(ctm__env *env, const ctm__chunk *chunk, size_t slab_rows, size_t block_rows,
-                               bool skip_load, pieces *out) {
+static ctm_status encode_chunk(ctm__env *env, const ctm__chunk *chunk, const ctm__sizes *sizes, bool skip_load,
+                               pieces *out) {
   ctm_status status = CTM_OK;
   for (size_t first = 0, end; first < chunk->rows && status == CTM_OK; first = end) {
-    end = slab_end(chunk, first, slab_rows);
-    status = encode_halving(env, chunk, first, end, block_rows, skip_load, out);
+    end = slab_end(chunk, first, sizes->slab_rows);
+    status = encode_halving(env, chunk, first, end, sizes, skip_load, out);
   }
   return status;
 }
@@ -395,8 +394,7 @@ out:
 
 ctm_status ctm__run_writer_add(ctm__run_writer *w, const ctm__chunk *chunk) {
   ctm_store *store = w->store;
-  ctm_status status =
-      encode_chunk(&store->env, chunk, store->sizes.slab_rows, store->sizes.block_rows, w->head.load != 0, &w->pending);
+  ctm_status status = encode_chunk(&store->env, chunk, &store->sizes, w->head.load != 0, &w->pending);
   return status == CTM_OK && (!w->own || w->pending.bytes >= OWN_BYTES) ? flush(w) : status;
 }
 
@@ -463,9 +461,7 @@ static void encode_chunks(void *argument, int32_t worker) {
     slot *s = r->slots + (number - r->first);
     memset(&chunk, 0, sizeof chunk);
     ctm_status status = r->make(r->context, worker, env, number, &chunk);
-    if (status == CTM_OK)
-      status =
-          encode_chunk(env, &chunk, w->store->sizes.slab_rows, w->store->sizes.block_rows, w->head.load != 0, &s->made);
+    if (status == CTM_OK) status = encode_chunk(env, &chunk, &w->store->sizes, w->head.load != 0, &s->made);
     if (status != CTM_OK) {
       r->status[worker] = status;
       r->failed[worker] = number;
@@ -799,8 +795,7 @@ ctm_status ctm__slab_replace(ctm_store *store, int64_t run, int64_t slab, const 
   if (status != CTM_OK) goto out;
   CTM__TRY(count_nobody(store, slab, &nobody));
   nobody = -nobody;
-  if (chunk != NULL && chunk->rows > 0)
-    CTM__TRY(encode_chunk(env, chunk, store->sizes.slab_rows, store->sizes.block_rows, load != 0, &made));
+  if (chunk != NULL && chunk->rows > 0) CTM__TRY(encode_chunk(env, chunk, &store->sizes, load != 0, &made));
   for (size_t i = 0; i < made.count; i++) {
     CTM__TRY(insert_slab(store, run, made.list + i, &scratch, &number));
     if (i == 0) first_new = number;

@@ -277,6 +277,7 @@ static void resolve_sizes(const ctm_open_options *options, ctm__sizes *sizes) {
   sizes->run_rows = options->run_rows != 0 ? options->run_rows : INT64_C(4194304);
   sizes->journal_rows = options->journal_rows != 0 ? options->journal_rows : 65536;
   sizes->cache_bytes = options->cache_bytes != 0 ? options->cache_bytes : INT64_C(128) << 20;
+  sizes->column_bytes = (size_t)256 << 20;
   sizes->closing_time = 50000;
 }
 

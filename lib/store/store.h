@@ -18,6 +18,7 @@ typedef struct ctm__sizes {
   int64_t run_rows;             /* a window is full with so many */
   int64_t journal_rows;         /* the journal is compacted when it has so many; smaller loads go through it */
   int64_t cache_bytes;          /* of columns kept between questions */
+  size_t column_bytes;          /* of a slab's column: where it would be longer, the slab is halved */
   int64_t closing_time;         /* that closing may spend on compaction, µs */
 } ctm__sizes;
 
