@@ -100,23 +100,33 @@ typedef struct ctm__funnel_plan {
         NULL, 0, 1, "quantiles of the seconds from the step before"                                                    \
   }
 
+/* ---- funnel.c: the question, and binding it ---- */
 ctm_status ctm__funnel_check(ctm__env *env, const ctm__query *query);
+/* The quantiles asked for. */
+void ctm__funnel_quantiles(const ctm__query *query, const double **quantiles, size_t *count);
+/* "p50_seconds", "p99.9_seconds". */
+enum { CTM__QUANTILE_NAME = 48 };
+void ctm__funnel_quantile_name(double quantile, char name[CTM__QUANTILE_NAME]);
 /* A plan of so many steps with the options' rules; bind sets by_code, gaps, direct, optional and completes it. */
 ctm_status ctm__funnel_plan_make(ctm__env *env, ctm__bound *bound, size_t steps, int64_t within,
                                  ctm__funnel_plan **plan);
 ctm_status ctm__funnel_plan_complete(ctm__env *env, ctm__bound *bound, ctm__funnel_plan *plan);
-
-/* Members of the two measures. */
 void ctm__funnel_unbind(ctm__env *env, ctm__bound *bound);
+
+/* ---- funnel_sums.c: making, joining and keeping what is counted ---- */
 ctm_status ctm__funnel_begin(ctm__env *env, const ctm__query *query, void **sums);
+void ctm__funnel_end(ctm__env *env, void *sums);
 ctm_status ctm__funnel_learn(ctm__env *env, const ctm__bound *bound, void *sums);
-ctm_status ctm__funnel_feed(ctm__env *env, const ctm__bound *bound, ctm__worker *worker, const ctm__batch *batch);
 ctm_status ctm__funnel_merge(ctm__env *env, const ctm__query *query, void *into, const void *from, const int32_t *map,
                              int32_t from_groups);
 ctm_status ctm__funnel_save(ctm__env *env, const ctm__query *query, const void *sums, int32_t groups,
                             ctm__writer *writer);
 ctm_status ctm__funnel_load(ctm__env *env, const ctm__query *query, void *sums, int32_t groups, ctm__reader *reader);
+
+/* ---- funnel_feed.c: walking histories ---- */
+ctm_status ctm__funnel_feed(ctm__env *env, const ctm__bound *bound, ctm__worker *worker, const ctm__batch *batch);
+
+/* ---- funnel_table.c: the answer ---- */
 ctm_status ctm__funnel_finish(ctm__env *env, const ctm__finish *with, const void *sums, ctm_result *result);
-void ctm__funnel_end(ctm__env *env, void *sums);
 
 #endif
