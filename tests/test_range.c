@@ -1130,6 +1130,59 @@ START_TEST(the_cache_keeps_its_budget) {
 }
 END_TEST
 
+static int made_found(ctm_store *store, int count, uint64_t mark) {
+  int found = 0;
+  for (int i = 1; i <= count; i++) {
+    ctm__bytes *bytes = ctm__engine_find(store->engine, -i, mark);
+    if (bytes == NULL) continue;
+    ck_assert_uint_eq(bytes->length, 1000);
+    ck_assert_int_eq(bytes->data[999], i);
+    ctm__bytes_drop(bytes);
+    found++;
+  }
+  return found;
+}
+
+/* What was made of columns takes their place, also when that of all is taken, and columns wait long for it. */
+START_TEST(what_was_made_of_columns_stays) {
+  ctm_open_options options = CTM_OPEN_OPTIONS_INIT;
+  ctm_store *store;
+  int found = 0;
+  options.cache_bytes = 12000;
+  ck_assert_int_eq(ctm_open(NULL, &options, &store, NULL), CTM_OK);
+  keep_columns(store, 200);
+  for (int64_t i = 0; i < 20; i++) ck_assert_int_eq(fetch(store, i), CTM_OK);
+  for (int i = 1; i <= 6; i++) {
+    ctm__bytes *bytes;
+    ck_assert_int_eq(ctm__bytes_new(&env, store->engine, -i, 7, 1000, &bytes), CTM_OK);
+    memset(bytes->data, i, bytes->length);
+    ck_assert_int_eq(ctm__engine_add(&env, store->engine, bytes), CTM_OK);
+    ctm__bytes_drop(bytes);
+  }
+  ck_assert_int_eq(made_found(store, 6, 7), 6);
+  for (int round = 0; round < 4; round++) /* far more than columns would wait */
+    for (int64_t i = 100; i < 125; i++) ck_assert_int_eq(fetch(store, i), CTM_OK);
+  ck_assert_int_eq(made_found(store, 6, 7), 6);
+  ck_assert_int_eq(made_found(store, 6, 8), 0); /* made of something else */
+  ck_assert_int_eq(made_found(store, 6, 7), 0); /* and forgotten */
+  for (int i = 1; i <= 30; i++) {
+    ctm__bytes *bytes;
+    ck_assert_int_eq(ctm__bytes_new(&env, store->engine, -i, 7, 1000, &bytes), CTM_OK);
+    memset(bytes->data, i, bytes->length);
+    ck_assert_int_eq(ctm__engine_add(&env, store->engine, bytes), CTM_OK);
+    ctm__bytes_drop(bytes);
+  }
+  found = made_found(store, 30, 7);
+  ck_assert_int_ge(found, 8);
+  ck_assert_int_le(found, 12);
+  for (int round = 0; round < 20; round++) /* nobody asks for it any more */
+    for (int64_t i = 100; i < 125; i++) ck_assert_int_eq(fetch(store, i), CTM_OK);
+  ck_assert_int_eq(made_found(store, 30, 7), 0);
+  ctm_close(store);
+  memset(&L, 0, sizeof L);
+}
+END_TEST
+
 static char directory[] = "/tmp/ctm-range-XXXXXX";
 
 static const char *path_of(const char *name) {
@@ -1325,6 +1378,7 @@ static Suite *range_suite(void) {
   tcase_add_loop_test(t, slabs_without_wanted_codes_are_not_read, 0, 3);
   tcase_add_loop_test(t, failing_memory_leaves_nothing, 0, 3);
   tcase_add_test(t, the_cache_keeps_its_budget);
+  tcase_add_test(t, what_was_made_of_columns_stays);
   tcase_add_test(t, a_closed_store_is_read_again);
   tcase_add_test(t, threads_share_an_engine);
   tcase_add_test(t, plans_cut_between_slabs);

@@ -106,7 +106,6 @@ static ctm_status bind(ctm__env *env, ctm__bound *bound) {
   if (b->used == NULL) return CTM_NOMEM;
   CTM__TRY(use_surveys(env, bound->query, c, b));
   CTM__TRY(make_scales(env, kind_of(bound->query), c, b));
-  CTM__TRY(ctm__scan_touchpoint(env, scan, &b->touchpoint));
   CTM__TRY(ctm__scan_survey(env, scan, &b->survey));
   CTM__TRY(ctm__scan_score(env, scan, &b->score));
   b->by_cell = o->which == CTM_WHICH_ALL;
@@ -118,7 +117,8 @@ static ctm_status bind(ctm__env *env, ctm__bound *bound) {
     b->by_touchpoint |= bound->dimensions[d].of_touchpoint;
     if (strcmp(bound->dimensions[d].name, "survey") == 0) b->own_column = false;
   }
-  b->about = -1;
+  b->touchpoint = b->about = -1;
+  if (b->by_touchpoint) CTM__TRY(ctm__scan_touchpoint(env, scan, &b->touchpoint));
   if (b->by_touchpoint && ctm__snapshot_has(scan->snapshot, CTM__COLUMN_ABOUT))
     CTM__TRY(ctm__scan_about(env, scan, &b->about));
   /* Only where an answer may speak of what came before does anything but answers matter. */

@@ -49,7 +49,7 @@ typedef struct ctm__answers_scale {
 } ctm__answers_scale;
 
 typedef struct ctm__answers_binding {
-  int32_t touchpoint, survey, score, about; /* slots; about -1: nothing is said of other touchpoints */
+  int32_t touchpoint, survey, score, about; /* slots; -1: not grouped by touchpoint, or nothing is said of others */
   bool *used;                               /* by survey code */
   ctm__answers_scale *scales;               /* of those used */
   bool own_column;                          /* each survey by itself */

@@ -95,11 +95,27 @@ static ctm_status make_slots(ctm__env *memory, struct ctm__cache *cache) {
   return CTM_OK;
 }
 
+/* What was made of columns is worth many of their bytes: it takes their place, and stays longer when they ask for its.
+ */
+static bool is_made(const ctm__bytes *bytes) {
+  return bytes->id < 0;
+}
+
+static bool may_replace(const struct ctm__cache *cache, const ctm__bytes *oldest, bool made) {
+  uint64_t patience = is_made(oldest) && !made ? PATIENCE * PATIENCE : PATIENCE;
+  return cache->clock - oldest->touched > patience * cache->budget;
+}
+
 static ctm_status cache_add(ctm__env *memory, struct ctm__cache *cache, ctm__bytes *bytes) {
-  size_t old = PATIENCE * cache->budget;
+  bool made = is_made(bytes);
   if (bytes->length > cache->budget) return CTM_OK;
-  while (cache->kept + bytes->length > cache->budget && cache->clock - cache->oldest->touched > old)
+  while (cache->kept + bytes->length > cache->budget && may_replace(cache, cache->oldest, made))
     evict(cache, cache->oldest);
+  for (ctm__bytes *b = cache->oldest, *newer; made && b != NULL; b = newer) {
+    newer = b->newer;
+    if (cache->kept + bytes->length <= cache->budget) break;
+    if (!is_made(b)) evict(cache, b);
+  }
   if (cache->kept + bytes->length > cache->budget) return CTM_OK;
   if (cache->count >= cache->slot_count) {
     ctm_status status = make_slots(memory, cache);
@@ -138,7 +154,8 @@ ctm_status ctm__engine_new(ctm__env *env, const char *path, const char *vfs, int
     ctm__engine_drop(e);
     return CTM_NOMEM;
   }
-  e->cache->budget = cache_bytes > 0 ? (size_t)CTM__MIN((uint64_t)cache_bytes, SIZE_MAX / (2 * PATIENCE)) : 0;
+  e->cache->budget =
+      cache_bytes > 0 ? (size_t)CTM__MIN((uint64_t)cache_bytes, SIZE_MAX / (2 * PATIENCE * PATIENCE)) : 0;
   *engine = e;
   return CTM_OK;
 }

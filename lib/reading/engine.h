@@ -45,7 +45,7 @@ typedef struct ctm__engine {
 
 /* `cache_bytes`: how many bytes of columns may be kept between questions. Scans go through all columns over and over,
  * so that keeping the newest would keep nothing when they are more than fit: what is in stays until it has not been
- * asked for while many times the budget was. */
+ * asked for while many times the budget was. What was made of columns takes their place and stays longer. */
 ctm_status ctm__engine_new(ctm__env *env, const char *path, const char *vfs, int64_t cache_bytes, ctm__engine **engine);
 void ctm__engine_keep(ctm__engine *engine);
 void ctm__engine_drop(ctm__engine *engine); /* NULL is fine; any thread */
