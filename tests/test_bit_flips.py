@@ -33,7 +33,7 @@ def rows(first, count, late=0):
     rng = random.Random(first)
     made = [{"customer": f"C{rng.randrange(60)}", "email": rng.choice([None, None, f"c{rng.randrange(60)}@example.com"]),
              "time": (n - late) * 3_600_000_000, "touchpoint": f"t{rng.randrange(6)}", "channel": rng.choice([None, "web"]),
-             "value": rng.choice([None, 1.5, n]), "score": rng.choice([None, None, n % 11]),
+             "value": rng.choice([None, 1.5, n]), "score": rng.choice([None] * 10 + [n % 11]),
              "case": rng.choice([None, f"k{n}"]), "key": rng.choice([None, f"q{n}"]),
              "text": rng.choice([None, f"said {n}"]), "plan": rng.choice([None, "gold", f"p{n % 9}"]), "size": n % 7,
              "age": rng.choice([None, n % 80]), "region": rng.choice([None, "north", f"r{n % 30}"]),
@@ -67,6 +67,8 @@ QUESTIONS = [
     ("nps", {"by": "customer.age", "period": "week"}),
     ("retention", {"period": "week"}),
     ("funnel", {"steps": ["t0", "t1", "t2"], "within": "30d", "by": "plan"}),
+    ("nps", {"by": "channel", "period": "day"}),  # of rows with an answer alone, which are kept …
+    ("nps", {"by": "channel", "period": "week", "where": "touchpoint <> 't3'"}),  # … and asked again
 ]
 STATEMENTS = [
     "select * from ctm_interactions order by rowid",
