@@ -119,6 +119,13 @@ ctm_status ctm__run(ctm_store *store, sqlite3_stmt *statement, const char *doing
   return status;
 }
 
+ctm_status ctm__run_changes(ctm_store *store, sqlite3_stmt *s, const char *doing, int *changes) {
+  ctm_status status = ctm__run(store, s, doing);
+  *changes = status == CTM_OK ? sqlite3_changes(store->db) : 0;
+  ctm__done(s);
+  return status;
+}
+
 ctm_status ctm__run_with(ctm_store *store, const char *sql, int64_t number, const char *doing) {
   sqlite3_stmt *statement;
   ctm_status status = ctm__prepare(store, sql, &statement);

@@ -76,6 +76,8 @@ ctm_status ctm__prepare(ctm_store *store, const char *sql, sqlite3_stmt **statem
 void ctm__done(sqlite3_stmt *statement); /* reset and clear bindings; NULL is fine */
 /* Step a statement that gives no rows; resets it. */
 ctm_status ctm__run(ctm_store *store, sqlite3_stmt *statement, const char *doing);
+/* The same, telling how many rows it changed; clears its bindings too. */
+ctm_status ctm__run_changes(ctm_store *store, sqlite3_stmt *statement, const char *doing, int *changes);
 /* Run a statement of one number, ?1. */
 ctm_status ctm__run_with(ctm_store *store, const char *sql, int64_t number, const char *doing);
 
