@@ -65,7 +65,7 @@ typedef struct gathering {
   double *reals;
   int32_t *codes;
   ctm__dictionary texts;
-  ctm__piece_bytes bytes;
+  ctm__customer_piece_bytes bytes;
 } gathering;
 
 static ctm_status gather_flush(gathering *g) {
@@ -82,8 +82,9 @@ static ctm_status gather_flush(gathering *g) {
   }
   for (size_t first = 0, rows; first < g->rows; first += rows) {
     rows = g->rows - first;
-    CTM__TRY(ctm__piece_encode_some(g->store, g->identity, g->order, g->load, &values, first, &rows, &g->bytes));
-    CTM__TRY(ctm__piece_insert(g->store, 0, g->place, rows, &g->bytes));
+    CTM__TRY(
+        ctm__customer_piece_encode_some(g->store, g->identity, g->order, g->load, &values, first, &rows, &g->bytes));
+    CTM__TRY(ctm__customer_piece_insert(g->store, 0, g->place, rows, &g->bytes));
   }
   g->rows = 0;
   ctm__dictionary_free(&g->store->env, &g->texts);
@@ -130,7 +131,7 @@ static void gathering_free(gathering *g) {
   ctm__free(env, g->reals);
   ctm__free(env, g->codes);
   ctm__dictionary_free(env, &g->texts);
-  ctm__piece_bytes_free(env, &g->bytes);
+  ctm__customer_piece_bytes_free(env, &g->bytes);
 }
 
 /* Only pieces of these generations, and no rows. */
@@ -146,7 +147,7 @@ static ctm_status keep_generations(ctm_store *store, ctm__customer_reader *r, co
     for (size_t k = 0; code == SQLITE_ROW && k < count && !is; k++) is = list[k].sequence == sqlite3_column_int64(s, 0);
     ctm__done(s);
     if (code != SQLITE_ROW) {
-      status = ctm__piece_damaged(&store->env, "it is gone");
+      status = ctm__customer_piece_damaged(&store->env, "it is gone");
       goto out;
     }
     if (is) r->pieces[kept++] = r->pieces[i];
@@ -168,7 +169,7 @@ ctm_status ctm__customer_values_compact(ctm_store *store, int32_t attribute, ctm
                             .attribute = attribute,
                             .type = attribute == CTM__SEGMENT ? CTM_TYPE_INT : type,
                             .rows_end = true};
-  gathering g = {.store = store, .place = {0, attribute, 0, INT64_MAX}, .most = ctm__piece_most_rows(store)};
+  gathering g = {.store = store, .place = {0, attribute, 0, INT64_MAX}, .most = ctm__customer_piece_most_rows(store)};
   bool more = true;
   ctm_status status;
   CTM__TRY(generations_of(store, attribute, &list, &count));
@@ -196,7 +197,7 @@ ctm_status ctm__customer_values_compact(ctm_store *store, int32_t attribute, ctm
     status = CTM_NOMEM;
     goto out;
   }
-  int code = sqlite3_prepare_v2(store->db, ctm__piece_sql, -1, &r.one, NULL);
+  int code = sqlite3_prepare_v2(store->db, ctm__customer_piece_sql, -1, &r.one, NULL);
   if (code != SQLITE_OK) {
     status = ctm__sqlite_fail(env, store->db, code, "reading what is known of customers");
     goto out;
@@ -209,7 +210,7 @@ ctm_status ctm__customer_values_compact(ctm_store *store, int32_t attribute, ctm
     CTM__TRY(ctm__run_with(store, "DELETE FROM customer_values WHERE id = ?1", r.pieces[i].id,
                            "merging what is known of customers"));
 out:
-  for (size_t i = 0; i < r.piece_count; i++) ctm__piece_close(env, &r.pieces[i]);
+  for (size_t i = 0; i < r.piece_count; i++) ctm__customer_piece_close(env, &r.pieces[i]);
   ctm__free(env, r.pieces);
   ctm__free(env, r.heap);
   ctm__free(env, r.held);

@@ -17,11 +17,11 @@ static ctm_status pieces_with(ctm_store *store, const int64_t *numbers, size_t c
   while ((code = sqlite3_step(s)) == SQLITE_ROW) {
     int64_t rows = sqlite3_column_int64(s, 1);
     bool has = false;
-    if (rows < 1 || rows > CTM__MOST_PIECE_ROWS) {
-      status = ctm__piece_damaged(env, "its row is impossible");
+    if (rows < 1 || rows > CTM__CUSTOMER_PIECE_ROWS) {
+      status = ctm__customer_piece_damaged(env, "its row is impossible");
       goto out;
     }
-    CTM__TRY(ctm__piece_ints(env, s, 2, (size_t)rows, CTM__SLAB_IDENTITY, &identity));
+    CTM__TRY(ctm__customer_piece_ints(env, s, 2, (size_t)rows, CTM__SLAB_IDENTITY, &identity));
     for (int64_t i = 0; i < rows && !has; i++) has = ctm__among(numbers, count, identity[i]);
     ctm__free(env, identity);
     identity = NULL;
@@ -58,12 +58,12 @@ ctm_status ctm__customer_values_forget(ctm_store *store, const int64_t *identiti
     CTM__TRY(ctm__run_with(store, "DELETE FROM customer_segment WHERE identity = ?1", sorted[i], doing));
   }
   CTM__TRY(pieces_with(store, sorted, count, &found, &length));
-  CTM__TRY(ctm__prepare(store, ctm__piece_sql, &s));
+  CTM__TRY(ctm__prepare(store, ctm__customer_piece_sql, &s));
   for (size_t i = 0; i < length; i++) {
-    ctm__piece p = {.id = found[i]};
-    status = ctm__piece_open(env, s, &p);
-    if (status == CTM_OK) status = ctm__piece_rewrite(store, &p, sorted, count);
-    ctm__piece_close(env, &p);
+    ctm__customer_piece p = {.id = found[i]};
+    status = ctm__customer_piece_open(env, s, &p);
+    if (status == CTM_OK) status = ctm__customer_piece_rewrite(store, &p, sorted, count);
+    ctm__customer_piece_close(env, &p);
     if (status != CTM_OK) goto out;
   }
 out:

@@ -1,7 +1,7 @@
 /* The marks of pieces: a piece that was changed, or stands in the place of another, is noticed. */
 #include "customer_values_inner.h"
 
-uint64_t ctm__piece_place_mark(const ctm__piece_place *p) {
+uint64_t ctm__customer_piece_place_mark(const ctm__piece_place *p) {
   uint64_t sum = ctm__mix((uint64_t)p->id);
   sum = ctm__mix(sum + (uint64_t)p->attribute);
   sum = ctm__mix(sum + (uint64_t)p->load);
@@ -19,16 +19,16 @@ int64_t ctm__piece_mark(const ctm__piece_place *place, const void *const columns
   uint64_t sum = 0;
   for (int i = 0; i < 4; i++)
     if (lengths[i] > 0) sum = ctm__mix(sum + head_mark(columns[i], lengths[i]) + (uint64_t)i);
-  return (int64_t)(sum ^ ctm__piece_place_mark(place));
+  return (int64_t)(sum ^ ctm__customer_piece_place_mark(place));
 }
 
-int64_t ctm__piece_bytes_mark(const ctm__piece_place *place, const ctm__piece_bytes *p) {
+int64_t ctm__customer_piece_bytes_mark(const ctm__piece_place *place, const ctm__customer_piece_bytes *p) {
   const void *columns[] = {p->identities.data, p->orders.data, p->values.data, p->loads.data};
   size_t lengths[] = {p->identities.length, p->orders.length, p->values.length, p->loads.length};
   return ctm__piece_mark(place, columns, lengths);
 }
 
-int64_t ctm__piece_row_mark(sqlite3_stmt *s, int64_t id) {
+int64_t ctm__customer_piece_row_mark(sqlite3_stmt *s, int64_t id) {
   ctm__piece_place place = {id, sqlite3_column_int64(s, 7), sqlite3_column_int64(s, 6), sqlite3_column_int64(s, 1)};
   const void *columns[4];
   size_t lengths[4];
@@ -59,10 +59,10 @@ ctm_status ctm__customer_values_mark_all(ctm_store *store) {
   CTM__TRY(ctm__prepare(store, "SELECT id, 0, 0 FROM customer_values", &s));
   CTM__TRY(ctm__customer_list(store, s, &all, &count));
   for (size_t i = 0; i < count; i++) {
-    CTM__TRY(ctm__prepare(store, ctm__piece_sql, &s));
+    CTM__TRY(ctm__prepare(store, ctm__customer_piece_sql, &s));
     sqlite3_bind_int64(s, 1, all[i].id);
     int code = sqlite3_step(s);
-    int64_t mark = code == SQLITE_ROW ? ctm__piece_row_mark(s, all[i].id) : 0;
+    int64_t mark = code == SQLITE_ROW ? ctm__customer_piece_row_mark(s, all[i].id) : 0;
     if (code != SQLITE_ROW) status = ctm__sqlite_fail(env, store->db, code, "reading what is known of customers");
     ctm__done(s);
     if (status == CTM_OK) CTM__TRY(set_mark(store, all[i].id, mark));

@@ -45,7 +45,7 @@ static ctm_status row_value(ctm__customer_reader *r, ctm__customer_value *v) {
   return CTM_OK;
 }
 
-static ctm_status piece_value(ctm__customer_reader *r, const ctm__piece *p, ctm__customer_value *v) {
+static ctm_status piece_value(ctm__customer_reader *r, const ctm__customer_piece *p, ctm__customer_value *v) {
   size_t i = p->at;
   *v = (ctm__customer_value){.identity = p->next,
                              .sequence = p->sequence + p->order[i],
@@ -109,13 +109,13 @@ ctm_status ctm__customer_reader_pieces(ctm__customer_reader *r) {
     size_t length;
     code = sqlite3_step(s);
     if (code != SQLITE_ROW) break;
-    ctm__piece *grown = ctm__grow(env, r->pieces, &capacity, r->piece_count + 1, sizeof *grown);
+    ctm__customer_piece *grown = ctm__grow(env, r->pieces, &capacity, r->piece_count + 1, sizeof *grown);
     if (grown == NULL) {
       status = CTM_NOMEM;
       goto out;
     }
     r->pieces = grown;
-    CTM__TRY(ctm__piece_blob(env, s, 1, &bytes, &length));
+    CTM__TRY(ctm__customer_piece_blob(env, s, 1, &bytes, &length));
     CTM__TRY(ctm__slab_open(env, bytes, length, &slab));
     memset(&grown[r->piece_count], 0, sizeof *grown);
     grown[r->piece_count].id = sqlite3_column_int64(s, 0);
@@ -136,10 +136,11 @@ out:
   return status;
 }
 
-static ctm_status open_exactly(ctm__customer_reader *r, ctm__piece *p) {
+static ctm_status open_exactly(ctm__customer_reader *r, ctm__customer_piece *p) {
   int64_t bound = p->next;
-  ctm_status status = p->open ? CTM_OK : ctm__piece_open(r->env, r->one, p);
-  if (status == CTM_OK && p->next != bound) status = ctm__piece_damaged(r->env, "it begins with another identity");
+  ctm_status status = p->open ? CTM_OK : ctm__customer_piece_open(r->env, r->one, p);
+  if (status == CTM_OK && p->next != bound)
+    status = ctm__customer_piece_damaged(r->env, "it begins with another identity");
   return status;
 }
 
@@ -166,9 +167,9 @@ ctm_status ctm__customer_reader_next(ctm__customer_reader *r, ctm__customer_valu
   CTM__TRY(visit(context, r->env, &best));
   if (!r->rows_end && r->row_identity == identity) CTM__TRY(rows_step(r));
   for (size_t i = 0; i < held; i++) {
-    ctm__piece *p = &r->pieces[r->held[i]];
+    ctm__customer_piece *p = &r->pieces[r->held[i]];
     if (++p->at == p->rows) {
-      ctm__piece_close(r->env, p);
+      ctm__customer_piece_close(r->env, p);
     } else {
       p->next = p->identity[p->at];
       ctm__customer_reader_push(r, r->held[i]);
@@ -190,7 +191,7 @@ ctm_status ctm__customer_values_each(ctm__env *env, sqlite3 *db, int32_t attribu
           ? "SELECT identity, segment, sequence FROM customer_segment ORDER BY identity"
           : "SELECT identity, value, sequence FROM customer_attributes WHERE attribute = ?1 ORDER BY identity",
       -1, &r.rows, NULL);
-  if (code == SQLITE_OK) code = sqlite3_prepare_v2(db, ctm__piece_sql, -1, &r.one, NULL);
+  if (code == SQLITE_OK) code = sqlite3_prepare_v2(db, ctm__customer_piece_sql, -1, &r.one, NULL);
   if (code != SQLITE_OK) {
     status = ctm__sqlite_fail(env, db, code, "reading what is known of customers");
     goto out;
@@ -200,7 +201,7 @@ ctm_status ctm__customer_values_each(ctm__env *env, sqlite3 *db, int32_t attribu
   CTM__TRY(ctm__customer_reader_pieces(&r));
   while (more) CTM__TRY(ctm__customer_reader_next(&r, visit, context, &more));
 out:
-  for (size_t i = 0; i < r.piece_count; i++) ctm__piece_close(env, &r.pieces[i]);
+  for (size_t i = 0; i < r.piece_count; i++) ctm__customer_piece_close(env, &r.pieces[i]);
   ctm__free(env, r.pieces);
   ctm__free(env, r.heap);
   ctm__free(env, r.held);

@@ -54,11 +54,11 @@ static ctm_status uncover(ctm_store *store, int64_t attribute, const int64_t *id
   sqlite3_bind_int64(s, 1, attribute);
   sqlite3_bind_int64(s, 2, newest);
   CTM__TRY(ctm__customer_list(store, s, &below, &below_count));
-  CTM__TRY(ctm__prepare(store, ctm__piece_sql, &s));
+  CTM__TRY(ctm__prepare(store, ctm__customer_piece_sql, &s));
   for (size_t i = 0; i < below_count; i++) {
-    ctm__piece under = {.id = below[i].id};
+    ctm__customer_piece under = {.id = below[i].id};
     size_t at = 0;
-    status = ctm__piece_open(env, s, &under);
+    status = ctm__customer_piece_open(env, s, &under);
     if (status == CTM_OK) {
       int64_t *grown = ctm__realloc(env, covered, under.rows * sizeof *covered);
       if (grown != NULL)
@@ -72,8 +72,8 @@ static ctm_status uncover(ctm_store *store, int64_t attribute, const int64_t *id
       if (at < count && identities[at] == under.identity[k] && under.sequence + under.order[k] < sequences[at])
         covered[under_count++] = under.identity[k];
     }
-    if (status == CTM_OK && under_count > 0) status = ctm__piece_rewrite(store, &under, covered, under_count);
-    ctm__piece_close(env, &under);
+    if (status == CTM_OK && under_count > 0) status = ctm__customer_piece_rewrite(store, &under, covered, under_count);
+    ctm__customer_piece_close(env, &under);
     if (status != CTM_OK) goto out;
   }
 out:
@@ -133,10 +133,10 @@ ctm_status ctm__customer_values_undo(ctm_store *store, int64_t load) {
   sqlite3_bind_int64(s, 1, load);
   CTM__TRY(ctm__customer_list(store, s, &own, &count));
   for (size_t i = 0; i < count; i++) {
-    ctm__piece p = {.id = own[i].id};
+    ctm__customer_piece p = {.id = own[i].id};
     size_t rows = 0;
-    CTM__TRY(ctm__prepare(store, ctm__piece_sql, &s));
-    status = ctm__piece_open(env, s, &p);
+    CTM__TRY(ctm__prepare(store, ctm__customer_piece_sql, &s));
+    status = ctm__customer_piece_open(env, s, &p);
     ctm__free(env, identities);
     ctm__free(env, sequences);
     identities = sequences = NULL;
@@ -151,14 +151,14 @@ ctm_status ctm__customer_values_undo(ctm_store *store, int64_t load) {
         sequences[rows++] = p.sequence + p.order[k];
       }
     if (status == CTM_OK && rows > 0) status = uncover(store, own[i].attribute, identities, sequences, rows);
-    ctm__piece_close(env, &p);
+    ctm__customer_piece_close(env, &p);
     if (status != CTM_OK) goto out;
     if (rows == 0 || own[i].sequence < 0) continue;
-    ctm__piece left = {.id = own[i].id}; /* what stood above may have changed it */
-    CTM__TRY(ctm__prepare(store, ctm__piece_sql, &s));
-    status = ctm__piece_open(env, s, &left);
-    if (status == CTM_OK) status = ctm__piece_rewrite(store, &left, identities, rows);
-    ctm__piece_close(env, &left);
+    ctm__customer_piece left = {.id = own[i].id}; /* what stood above may have changed it */
+    CTM__TRY(ctm__prepare(store, ctm__customer_piece_sql, &s));
+    status = ctm__customer_piece_open(env, s, &left);
+    if (status == CTM_OK) status = ctm__customer_piece_rewrite(store, &left, identities, rows);
+    ctm__customer_piece_close(env, &left);
     if (status != CTM_OK) goto out;
   }
   CTM__TRY(ctm__run_with(store, "DELETE FROM customer_attributes WHERE load = ?1", load, undoing));

@@ -19,7 +19,7 @@ out:
 /* While it is unpublished, a piece's `sequence` is the highest of its orders: so many numbers will be taken. */
 ctm_status ctm__customer_values_write(ctm_store *store, int64_t run, const ctm__customer_column *column) {
   ctm__env *env = &store->env;
-  ctm__piece_bytes p = {0};
+  ctm__customer_piece_bytes p = {0};
   int64_t base = 0, most = 0;
   ctm_status status = CTM_OK;
   if (column->rows == 0) return CTM_OK;
@@ -33,13 +33,14 @@ ctm_status ctm__customer_values_write(ctm_store *store, int64_t run, const ctm__
   }
   if (run == 0) CTM__TRY(take_sequences(store, most + 1, &base));
   for (size_t first = 0, rows; first < column->rows; first += rows) {
-    rows = CTM__MIN(ctm__piece_most_rows(store), column->rows - first);
-    CTM__TRY(ctm__piece_encode_some(store, column->identity, column->order, NULL, &column->values, first, &rows, &p));
-    CTM__TRY(
-        ctm__piece_insert(store, run, (ctm__piece_place){0, column->attribute, -1, run == 0 ? base : most}, rows, &p));
+    rows = CTM__MIN(ctm__customer_piece_most_rows(store), column->rows - first);
+    CTM__TRY(ctm__customer_piece_encode_some(store, column->identity, column->order, NULL, &column->values, first,
+                                             &rows, &p));
+    CTM__TRY(ctm__customer_piece_insert(
+        store, run, (ctm__piece_place){0, column->attribute, -1, run == 0 ? base : most}, rows, &p));
   }
 out:
-  ctm__piece_bytes_free(env, &p);
+  ctm__customer_piece_bytes_free(env, &p);
   return status;
 }
 
@@ -68,8 +69,9 @@ static ctm_status give_load(ctm_store *store, int64_t run, int64_t load, int64_t
     sqlite3_bind_int64(write, 1, made.id);
     sqlite3_bind_int64(write, 2, made.load);
     sqlite3_bind_int64(write, 3, made.sequence);
-    sqlite3_bind_int64(write, 4,
-                       (int64_t)((uint64_t)mark ^ ctm__piece_place_mark(&old) ^ ctm__piece_place_mark(&made)));
+    sqlite3_bind_int64(
+        write, 4,
+        (int64_t)((uint64_t)mark ^ ctm__customer_piece_place_mark(&old) ^ ctm__customer_piece_place_mark(&made)));
     CTM__TRY(ctm__run(store, write, "publishing what is known of customers"));
   }
   if (code != SQLITE_DONE)
@@ -93,7 +95,7 @@ ctm_status ctm__customer_values_publish(ctm_store *store, int64_t run, int64_t l
     status = ctm__sqlite_fail(&store->env, store->db, code, "reading what is known of customers");
   sqlite3_reset(s);
   if (status != CTM_OK || most < 0) goto out;
-  if (most == INT64_MAX) return ctm__piece_damaged(&store->env, "its order is impossible");
+  if (most == INT64_MAX) return ctm__customer_piece_damaged(&store->env, "its order is impossible");
   CTM__TRY(take_sequences(store, most + 1, &first));
   CTM__TRY(give_load(store, run, load, first));
 out:
