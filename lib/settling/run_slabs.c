@@ -8,7 +8,7 @@
 /* ---- as bytes -----------------------------------------------------------------------------------------------------
  */
 
-void ctm__pieces_clear(ctm__env *env, ctm__pieces *p) {
+void ctm__run_pieces_clear(ctm__env *env, ctm__run_pieces *p) {
   for (size_t i = 0; i < p->count; i++) {
     ctm__free(env, p->list[i].columns);
     ctm__free(env, p->list[i].starts);
@@ -17,8 +17,8 @@ void ctm__pieces_clear(ctm__env *env, ctm__pieces *p) {
   p->count = p->bytes = 0;
 }
 
-void ctm__pieces_free(ctm__env *env, ctm__pieces *p) {
-  ctm__pieces_clear(env, p);
+void ctm__run_pieces_free(ctm__env *env, ctm__run_pieces *p) {
+  ctm__run_pieces_clear(env, p);
   ctm__free(env, p->list);
   p->list = NULL;
   p->capacity = 0;
@@ -51,7 +51,7 @@ static int compare_columns(const void *a, const void *b) {
 }
 
 static ctm_status encode_column(ctm__env *env, const ctm__vector *v, size_t first, size_t last, const ctm__sizes *sizes,
-                                ctm__piece *p) {
+                                ctm__run_piece *p) {
   size_t start = p->bytes.length, rows = last - first, block_rows = sizes->block_rows;
   ctm_status status;
   switch (v->kind) {
@@ -80,20 +80,20 @@ static ctm_status encode_column(ctm__env *env, const ctm__vector *v, size_t firs
 
 /* Rows [first, last) of the chunk; `skip_load` where the run tells. */
 static ctm_status encode(ctm__env *env, const ctm__chunk *chunk, size_t first, size_t last, const ctm__sizes *sizes,
-                         bool skip_load, ctm__pieces *out) {
+                         bool skip_load, ctm__run_pieces *out) {
   const ctm__vector **vectors = NULL;
   size_t count = 0;
   ctm_status status = CTM_NOMEM;
-  ctm__piece *list = ctm__grow(env, out->list, &out->capacity, out->count + 1, sizeof *list);
+  ctm__run_piece *list = ctm__grow(env, out->list, &out->capacity, out->count + 1, sizeof *list);
   if (list == NULL) return CTM_NOMEM;
   out->list = list;
-  ctm__piece *p = list + out->count;
-  *p = (ctm__piece){.rows = last - first,
-                    .first_identity = chunk->identity[first],
-                    .last_identity = chunk->identity[last - 1],
-                    .min_time = chunk->time[first],
-                    .max_time = chunk->time[first],
-                    .last_time = chunk->time[last - 1]};
+  ctm__run_piece *p = list + out->count;
+  *p = (ctm__run_piece){.rows = last - first,
+                        .first_identity = chunk->identity[first],
+                        .last_identity = chunk->identity[last - 1],
+                        .min_time = chunk->time[first],
+                        .max_time = chunk->time[first],
+                        .last_time = chunk->time[last - 1]};
   for (size_t i = first; i < last; i++) {
     int64_t time = chunk->time[i];
     if (i > first && (chunk->identity[i] < chunk->identity[i - 1] ||
@@ -141,7 +141,7 @@ out:
 
 /* As one slab, or as several where its texts are too long for one. */
 static ctm_status encode_halving(ctm__env *env, const ctm__chunk *chunk, size_t first, size_t last,
-                                 const ctm__sizes *sizes, bool skip_load, ctm__pieces *out) {
+                                 const ctm__sizes *sizes, bool skip_load, ctm__run_pieces *out) {
   ctm_status status = encode(env, chunk, first, last, sizes, skip_load, out);
   if (status != CTM_UNSUPPORTED || last - first < 2) return status;
   size_t middle = first + (last - first) / 2;
@@ -163,8 +163,8 @@ static size_t slab_end(const ctm__chunk *chunk, size_t first, size_t slab_rows) 
   return end < first + slab_rows || identity[end] != identity[end - 1] ? end : first + target;
 }
 
-ctm_status ctm__pieces_encode(ctm__env *env, const ctm__chunk *chunk, const ctm__sizes *sizes, bool skip_load,
-                              ctm__pieces *out) {
+ctm_status ctm__run_pieces_encode(ctm__env *env, const ctm__chunk *chunk, const ctm__sizes *sizes, bool skip_load,
+                                  ctm__run_pieces *out) {
   ctm_status status = CTM_OK;
   for (size_t first = 0, end; first < chunk->rows && status == CTM_OK; first = end) {
     end = slab_end(chunk, first, sizes->slab_rows);
@@ -176,7 +176,8 @@ ctm_status ctm__pieces_encode(ctm__env *env, const ctm__chunk *chunk, const ctm_
 /* ---- into the file -------------------------------------------------------------------------------------------------
  */
 
-ctm_status ctm__slab_insert(ctm_store *store, int64_t run, const ctm__piece *p, ctm__writer *scratch, int64_t *slab) {
+ctm_status ctm__slab_insert(ctm_store *store, int64_t run, const ctm__run_piece *p, ctm__writer *scratch,
+                            int64_t *slab) {
   ctm__env *env = &store->env;
   sqlite3_stmt *s;
   ctm_status status;

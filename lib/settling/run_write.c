@@ -15,7 +15,7 @@ struct ctm__run_writer {
   ctm__run_head head;
   bool own; /* transactions are the writer's */
   int64_t run;
-  ctm__pieces pending;
+  ctm__run_pieces pending;
   ctm__writer scratch;
   ctm__text owner;
   int64_t rows, nobody, min_time, max_time;
@@ -26,7 +26,7 @@ struct ctm__run_writer {
 static void writer_free(ctm__run_writer *w) {
   if (w == NULL) return;
   ctm__env *env = &w->store->env;
-  ctm__pieces_free(env, &w->pending);
+  ctm__run_pieces_free(env, &w->pending);
   ctm__writer_free(env, &w->scratch);
   ctm__text_free(env, &w->owner);
   ctm__free(env, w);
@@ -115,7 +115,7 @@ static ctm_status flush(ctm__run_writer *w) {
     CTM__TRY(check_erasures(w));
   }
   for (size_t i = 0; i < w->pending.count; i++) {
-    const ctm__piece *p = w->pending.list + i;
+    const ctm__run_piece *p = w->pending.list + i;
     if (p->first_identity < w->last_identity || (p->first_identity == w->last_identity && w->rows > 0 &&
                                                  p->min_time < w->last_time && p->first_identity == p->last_identity)) {
       status = ctm__fail(&store->env, CTM_INTERNAL, "slabs of a run are not in order");
@@ -141,7 +141,7 @@ static ctm_status flush(ctm__run_writer *w) {
     begun = false; /* a commit that fails has rolled back */
     CTM__TRY(ctm__write_commit(store));
   }
-  ctm__pieces_clear(&store->env, &w->pending);
+  ctm__run_pieces_clear(&store->env, &w->pending);
   return CTM_OK;
 out:
   if (begun) ctm__write_rollback(store);
@@ -151,7 +151,7 @@ out:
 
 ctm_status ctm__run_writer_add(ctm__run_writer *w, const ctm__chunk *chunk) {
   ctm_store *store = w->store;
-  ctm_status status = ctm__pieces_encode(&store->env, chunk, &store->sizes, w->head.load != 0, &w->pending);
+  ctm_status status = ctm__run_pieces_encode(&store->env, chunk, &store->sizes, w->head.load != 0, &w->pending);
   return status == CTM_OK && (!w->own || w->pending.bytes >= OWN_BYTES) ? flush(w) : status;
 }
 
@@ -159,7 +159,7 @@ ctm_status ctm__run_writer_add(ctm__run_writer *w, const ctm__chunk *chunk) {
  */
 
 typedef struct slot {
-  ctm__pieces made;
+  ctm__run_pieces made;
   atomic_bool done;
 } slot;
 
@@ -181,11 +181,12 @@ typedef struct round_of {
 /* Slabs that are ready, in order. The calling thread only. */
 static void drain(round_of *r) {
   ctm__env *env = &r->writer->store->env;
-  ctm__pieces *pending = &r->writer->pending;
+  ctm__run_pieces *pending = &r->writer->pending;
   while (r->write_status == CTM_OK && r->written < r->last && atomic_load(&r->slots[r->written - r->first].done)) {
-    ctm__pieces *made = &r->slots[r->written - r->first].made;
+    ctm__run_pieces *made = &r->slots[r->written - r->first].made;
     if (made->count > 0) {
-      ctm__piece *list = ctm__grow(env, pending->list, &pending->capacity, pending->count + made->count, sizeof *list);
+      ctm__run_piece *list =
+          ctm__grow(env, pending->list, &pending->capacity, pending->count + made->count, sizeof *list);
       if (list == NULL) {
         r->write_status = CTM_NOMEM;
         break;
@@ -218,7 +219,7 @@ static void encode_chunks(void *argument, int32_t worker) {
     slot *s = r->slots + (number - r->first);
     memset(&chunk, 0, sizeof chunk);
     ctm_status status = r->make(r->context, worker, env, number, &chunk);
-    if (status == CTM_OK) status = ctm__pieces_encode(env, &chunk, &w->store->sizes, w->head.load != 0, &s->made);
+    if (status == CTM_OK) status = ctm__run_pieces_encode(env, &chunk, &w->store->sizes, w->head.load != 0, &s->made);
     if (status != CTM_OK) {
       r->status[worker] = status;
       r->failed[worker] = number;
@@ -267,7 +268,7 @@ ctm_status ctm__run_writer_add_many(ctm__run_writer *w, size_t chunks, int32_t w
     }
   }
 out:
-  for (size_t i = 0; r != NULL && r->slots != NULL && i < a_round; i++) ctm__pieces_free(env, &r->slots[i].made);
+  for (size_t i = 0; r != NULL && r->slots != NULL && i < a_round; i++) ctm__run_pieces_free(env, &r->slots[i].made);
   if (r != NULL) ctm__free(env, r->slots);
   ctm__free(env, r);
   return status;

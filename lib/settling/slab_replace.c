@@ -86,7 +86,7 @@ out:
 
 ctm_status ctm__slab_replace(ctm_store *store, int64_t run, int64_t slab, const ctm__chunk *chunk) {
   ctm__env *env = &store->env;
-  ctm__pieces made = {0};
+  ctm__run_pieces made = {0};
   ctm__writer scratch = {0};
   sqlite3_stmt *s;
   int64_t old_first = 0, load = 0, nobody = 0, number = 0, first_new = 0;
@@ -111,7 +111,7 @@ ctm_status ctm__slab_replace(ctm_store *store, int64_t run, int64_t slab, const 
   if (status != CTM_OK) goto out;
   CTM__TRY(count_nobody(store, slab, &nobody));
   nobody = -nobody;
-  if (chunk != NULL && chunk->rows > 0) CTM__TRY(ctm__pieces_encode(env, chunk, &store->sizes, load != 0, &made));
+  if (chunk != NULL && chunk->rows > 0) CTM__TRY(ctm__run_pieces_encode(env, chunk, &store->sizes, load != 0, &made));
   for (size_t i = 0; i < made.count; i++) {
     CTM__TRY(ctm__slab_insert(store, run, made.list + i, &scratch, &number));
     if (i == 0) first_new = number;
@@ -132,6 +132,6 @@ ctm_status ctm__slab_replace(ctm_store *store, int64_t run, int64_t slab, const 
                          run, "deleting a run"));
 out:
   ctm__writer_free(env, &scratch);
-  ctm__pieces_free(env, &made);
+  ctm__run_pieces_free(env, &made);
   return status;
 }
