@@ -459,7 +459,8 @@ def test_an_exception_at_the_last_moment_is_not_lost(filled):
     """The library may be done when progress raises."""
     steps = []
     filled.frequency()  # what is read only once has been read
-    filled.frequency(progress=lambda *step: steps.append(step))
+    # one worker: of several, the calling thread tells of those pieces only that it takes itself
+    filled.frequency(progress=lambda *step: steps.append(step), workers=1)
     seen = []
 
     def progress(*step):
@@ -468,7 +469,7 @@ def test_an_exception_at_the_last_moment_is_not_lost(filled):
             raise ValueError("at last")
 
     with pytest.raises(ValueError, match="at last"):
-        filled.frequency(progress=progress)
+        filled.frequency(progress=progress, workers=1)
 
 
 def test_exceptions_stay_in_their_threads(filled):
