@@ -58,6 +58,8 @@ void *ctm__realloc(ctm__env *env, void *memory, size_t bytes);
 /* Make room for `needed` items; doubles. Returns the (moved) array or NULL, the old one then still being valid. */
 void *ctm__grow(ctm__env *env, void *array, size_t *capacity, size_t needed, size_t item_size);
 void ctm__free(ctm__env *env, void *memory); /* NULL is fine */
+/* Fresh memory for an array (its pointer's address) whose items are of no use any more; NULL in it on failure. */
+ctm_status ctm__renew(ctm__env *env, void *array, size_t count, size_t item_size);
 char *ctm__strdup(ctm__env *env, const char *text);
 char *ctm__strndup(ctm__env *env, const char *text, size_t length);
 

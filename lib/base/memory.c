@@ -107,6 +107,15 @@ void ctm__free(ctm__env *env, void *memory) {
   if (memory != NULL) env->alloc.release(env->alloc.data, memory);
 }
 
+ctm_status ctm__renew(ctm__env *env, void *array, size_t count, size_t item_size) {
+  void *old, *fresh;
+  memcpy(&old, array, sizeof old);
+  ctm__free(env, old);
+  fresh = ctm__alloc(env, count * item_size);
+  memcpy(array, &fresh, sizeof fresh);
+  return fresh != NULL ? CTM_OK : CTM_NOMEM;
+}
+
 char *ctm__strndup(ctm__env *env, const char *text, size_t length) {
   char *copy = ctm__alloc(env, length + 1);
   if (copy != NULL) {

@@ -13,24 +13,15 @@ bool ctm__answers_may_cells(const ctm__bound *bound, const ctm__worker *w, const
 
 /* ---- room -------------------------------------------------------------------------------------------------------- */
 
-static ctm_status renew(ctm__env *env, void *array /* address of a pointer */, size_t count, size_t size) {
-  void *old, *fresh;
-  memcpy(&old, array, sizeof old);
-  ctm__free(env, old);
-  fresh = ctm__alloc(env, count * size);
-  memcpy(array, &fresh, sizeof fresh);
-  return fresh != NULL ? CTM_OK : CTM_NOMEM;
-}
-
 static ctm_status room_for_list(ctm__env *env, ctm__answers_sums *s, size_t rows) {
   ctm_status status = CTM_OK;
   if (rows < s->listed_capacity) return CTM_OK;
   s->listed_capacity = 0;
-  CTM__TRY(renew(env, &s->row, rows + 1, sizeof *s->row));
-  CTM__TRY(renew(env, &s->group_of, rows + 1, sizeof *s->group_of));
-  CTM__TRY(renew(env, &s->history, rows + 1, sizeof *s->history));
-  CTM__TRY(renew(env, &s->again, rows + 1, sizeof *s->again));
-  CTM__TRY(renew(env, &s->step, rows + 1, sizeof *s->step));
+  CTM__TRY(ctm__renew(env, &s->row, rows + 1, sizeof *s->row));
+  CTM__TRY(ctm__renew(env, &s->group_of, rows + 1, sizeof *s->group_of));
+  CTM__TRY(ctm__renew(env, &s->history, rows + 1, sizeof *s->history));
+  CTM__TRY(ctm__renew(env, &s->again, rows + 1, sizeof *s->again));
+  CTM__TRY(ctm__renew(env, &s->step, rows + 1, sizeof *s->step));
   s->listed_capacity = rows + 1;
 out:
   return status;
@@ -42,10 +33,10 @@ static ctm_status room_for_groups(ctm__env *env, ctm__answers_sums *s, size_t gr
   size_t room = CTM__MAX(2 * s->seen_capacity, CTM__MAX(groups, (size_t)64));
   if (groups <= s->seen_capacity) return CTM_OK;
   s->seen_capacity = 0;
-  CTM__TRY(renew(env, &s->seen, room * CTM__ANSWERS_STEPS, sizeof *s->seen));
-  CTM__TRY(renew(env, &s->met, room, sizeof *s->met));
-  CTM__TRY(renew(env, &s->found, room, sizeof *s->found));
-  CTM__TRY(renew(env, &s->survey, room, sizeof *s->survey));
+  CTM__TRY(ctm__renew(env, &s->seen, room * CTM__ANSWERS_STEPS, sizeof *s->seen));
+  CTM__TRY(ctm__renew(env, &s->met, room, sizeof *s->met));
+  CTM__TRY(ctm__renew(env, &s->found, room, sizeof *s->found));
+  CTM__TRY(ctm__renew(env, &s->survey, room, sizeof *s->survey));
   memset(s->seen, 0, room * CTM__ANSWERS_STEPS * sizeof *s->seen);
   memset(s->met, 0, room);
   s->seen_capacity = room;

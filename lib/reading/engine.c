@@ -358,6 +358,10 @@ ctm__bytes *ctm__engine_find(ctm__engine *engine, int64_t id, uint64_t mark) {
   return bytes;
 }
 
+bool ctm__engine_keeps(const ctm__engine *engine) {
+  return engine->cache->budget > 0;
+}
+
 ctm_status ctm__bytes_new(ctm__env *env, ctm__engine *engine, int64_t id, uint64_t mark, size_t length,
                           ctm__bytes **bytes) {
   ctm__env own; /* the engine's memory, without its error: other threads read columns meanwhile */

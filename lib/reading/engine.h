@@ -65,6 +65,8 @@ ctm_status ctm__engine_column(ctm__env *env, ctm__engine *engine, int64_t id, si
 /* What was made of columns may be kept beside them, under a negative id of its own, with a mark of what it was made of.
  * NULL: it is not kept. */
 ctm__bytes *ctm__engine_find(ctm__engine *engine, int64_t id, uint64_t mark);
+/* Is anything kept at all? */
+bool ctm__engine_keeps(const ctm__engine *engine);
 /* Bytes to be filled, and then kept if there is room. */
 ctm_status ctm__bytes_new(ctm__env *env, ctm__engine *engine, int64_t id, uint64_t mark, size_t length,
                           ctm__bytes **bytes);

@@ -393,31 +393,21 @@ void ctm__range_as_staged(ctm__range_reader *reader, size_t start, ctm__range *r
                start);
 }
 
-/* What was there is of no use any more. */
-static ctm_status renew(ctm__env *env, void *array /* address of a pointer */, size_t room, size_t size) {
-  void *old, *fresh;
-  memcpy(&old, array, sizeof old);
-  ctm__free(env, old);
-  fresh = ctm__alloc(env, (room + CTM__RANGE_SLACK) * size);
-  memcpy(array, &fresh, sizeof fresh);
-  return fresh != NULL ? CTM_OK : CTM_NOMEM;
-}
-
 static ctm_status merged_room(ctm__env *env, ctm__range_reader *reader) {
   ctm_status status = CTM_OK;
   if (reader->rows <= reader->merged_room) return CTM_OK;
   size_t room = CTM__MAX(reader->rows, reader->staged_room);
   reader->merged_room = 0;
-  CTM__TRY(renew(env, &reader->merged_time, room, sizeof *reader->merged_time));
+  CTM__TRY(ctm__renew(env, &reader->merged_time, room + CTM__RANGE_SLACK, sizeof *reader->merged_time));
   if (reader->flags & CTM__RANGE_IDENTITIES)
-    CTM__TRY(renew(env, &reader->merged_identity, room, sizeof *reader->merged_identity));
+    CTM__TRY(ctm__renew(env, &reader->merged_identity, room + CTM__RANGE_SLACK, sizeof *reader->merged_identity));
   if (reader->flags & CTM__RANGE_PLACES)
-    CTM__TRY(renew(env, &reader->merged_place, room, sizeof *reader->merged_place));
+    CTM__TRY(ctm__renew(env, &reader->merged_place, room + CTM__RANGE_SLACK, sizeof *reader->merged_place));
   for (size_t c = 0; c < reader->column_count; c++) {
     ctm__range_column *column = reader->columns + c;
     bool codes = column->kind == CTM__SLAB_CODES || column->kind == CTM__SLAB_TEXTS;
-    CTM__TRY(renew(env, &column->merged, room, codes ? sizeof(int32_t) : sizeof(int64_t)));
-    if (column->kind == CTM__SLAB_INTS) CTM__TRY(renew(env, &column->merged_present, room, 1));
+    CTM__TRY(ctm__renew(env, &column->merged, room + CTM__RANGE_SLACK, codes ? sizeof(int32_t) : sizeof(int64_t)));
+    if (column->kind == CTM__SLAB_INTS) CTM__TRY(ctm__renew(env, &column->merged_present, room + CTM__RANGE_SLACK, 1));
   }
   reader->merged_room = room;
 out:

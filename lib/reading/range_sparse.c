@@ -25,7 +25,8 @@ static size_t item_bytes(const ctm__range_column *column) {
 
 ctm_status ctm__range_reader_present(ctm__env *env, ctm__range_reader *reader, size_t index) {
   size_t runs = reader->source.runs->count;
-  for (size_t c = 0; c < reader->column_count; c++) /* texts are coded anew in each range */
+  if (!ctm__engine_keeps(reader->source.engine)) return CTM_OK; /* they would be found anew in each range */
+  for (size_t c = 0; c < reader->column_count; c++)             /* texts are coded anew in each range */
     if (reader->columns[c].kind == CTM__SLAB_TEXTS) return CTM_OK;
   reader->kept = ctm__calloc(env, runs, sizeof *reader->kept);
   reader->kept_columns = ctm__calloc(env, runs * reader->column_count, sizeof(ctm__bytes *));

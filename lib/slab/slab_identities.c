@@ -1,5 +1,6 @@
 /* The column of identities: searching it, and its rows as runs of one identity. */
 #include "slab_read.h"
+#include "sorted.h"
 
 /* The first row of an identity >= the one given. */
 static ctm_status lower_row(ctm__env *env, ctm__slab *slab, int64_t identity, size_t *row) {
@@ -23,15 +24,7 @@ static ctm_status lower_row(ctm__env *env, ctm__slab *slab, int64_t identity, si
   }
   int64_t *identities = ctm__slab_scratch_output(slab);
   if (!ctm__slab_ints_block(slab, from, identities, NULL)) return ctm__slab_damaged_block(env, slab, from);
-  size_t low = 0, high = ctm__slab_rows_of_block(slab, from);
-  while (low < high) {
-    size_t middle = (low + high) / 2;
-    if (identities[middle] < identity)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  *row = from * slab->block_rows + low;
+  *row = from * slab->block_rows + ctm__first_from(identities, ctm__slab_rows_of_block(slab, from), identity);
   return CTM_OK;
 }
 
